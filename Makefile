@@ -1,0 +1,39 @@
+# The two commands of the README: `make demo` and `make test`. Each sets up all it needs.
+PYTHON ?= python3
+DEMO = .venv-demo
+TEST = .venv
+
+.PHONY: demo test fast lint bench clean
+
+demo: $(DEMO)/ready
+	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
+	@echo "Maps of where each verdict comes from: heatmaps/"
+
+test: $(TEST)/ready lint
+	$(TEST)/bin/pytest
+
+fast: $(TEST)/ready
+	$(TEST)/bin/pytest -m "not slow"
+
+lint: $(TEST)/ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+
+bench: $(TEST)/ready
+	$(TEST)/bin/python benchmarks/training.py
+
+# The runtime only: no torch.
+$(DEMO)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+# The laboratory and the tools, at locked versions.
+$(TEST)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable ".[lab,test]"
+	@touch $@
+
+clean:
+	rm -rf $(DEMO) $(TEST) heatmaps

@@ -1,0 +1,231 @@
+"""The command line. Commands only translate; the work is done by the library.
+
+Each command imports what it needs, so that ``--help`` answers without loading torch or a runtime.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelkin import __version__
+from pixelkin.errors import ConfigError, DataError, MissingExtraError, PixelkinError
+
+OK, SOME_UNREADABLE, NOT_DONE = 0, 1, 2
+CAUTION = "A verdict is an estimate, not proof; see the model's card for how often it errs."
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixelkin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Tell generated images from photographs by how neighbouring pixels are related."""
+
+
+@app.command()
+def detect(
+    paths: Annotated[list[str], typer.Argument(help="Image files, folders, or - for standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or an .onnx file.")] = "",
+    heatmap: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of where each verdict comes from.")
+    ] = None,
+) -> None:
+    """Say of each image whether it was generated.
+
+    Exit status: 0 if every image was read, 1 if some were not, 2 if nothing was judged.
+    """
+    from pixelkin import show
+    from pixelkin.explain import save_heatmap
+    from pixelkin.model import load
+    from pixelkin.models import DEFAULT
+    from pixelkin.scoring import judge
+
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv exclude each other")
+    write = show.json_line if as_json else show.csv_line if as_csv else show.line
+    files = list(_files(paths))
+    judging = load(model or DEFAULT)
+    if as_csv:
+        typer.echo(show.csv_header())
+    all_read = True
+    for judged in judge(judging, files):
+        typer.echo(write(judged, judging))
+        if judged.prediction is None:
+            all_read = False
+        elif judged.prediction.frames > 1:
+            typer.echo(f"{judged.path}: its first frame of {judged.prediction.frames} was judged", err=True)
+        if heatmap and judged.prediction and judged.picture:
+            save_heatmap(heatmap, judged.path, judged.picture, judged.prediction)
+    if not (as_json or as_csv):
+        typer.echo(CAUTION, err=True)
+    raise typer.Exit(OK if all_read else SOME_UNREADABLE)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="A TOML file.", metavar="CONFIG.toml")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
+    detector: Annotated[str, typer.Option(help="System to train; see `pixelkin detectors`.")] = "",
+    data: Annotated[str, typer.Option(help="Folder of labelled training images.")] = "",
+    out: Annotated[str, typer.Option("--out", help="Folder of the run.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    minutes: Annotated[float, typer.Option(help="Stop after so many, to be resumed; 0 for no bound.")] = 0,
+) -> None:
+    """Train a detector by a recipe, or by the paper's with --detector, --data and --out."""
+    from pixelkin import show
+    from pixelkin.config import build, override, read_toml
+
+    with _laboratory("training"):
+        from pixelkin.lab.recipe import TrainConfig
+        from pixelkin.lab.train import train as run_training
+
+    given = {"detector": detector, "data": data, "out": out}
+    values = (read_toml(recipe) if recipe else {}) | {key: value for key, value in given.items() if value}
+    config = build(TrainConfig, override(values, settings or []))
+    with show.training() as (on_facts, on_progress):
+        run = run_training(config, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress)
+    typer.echo(run)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Folder of labelled images.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or an .onnx file.")] = "",
+    run: Annotated[Path | None, typer.Option(help="Folder of a training run, instead of a model.")] = None,
+    degrade: Annotated[
+        str, typer.Option(help="What images go through first, as in resize:0.75,jpeg:80.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that decode images; 0 for this one.")] = 1,
+) -> None:
+    """Check a labelled set, score it, and report each source's figures with intervals."""
+    from pixelkin import show, tables
+    from pixelkin.evaluate import Subject, measure
+
+    if model and run is not None:
+        raise ConfigError("--model and --run exclude each other")
+    if run is None:
+        from pixelkin.model import load
+        from pixelkin.models import DEFAULT
+
+        subject = Subject.of_model(load(model or DEFAULT))
+    else:
+        with _laboratory("a run"):
+            from pixelkin.lab.scorer import subject_of_run
+
+        subject = subject_of_run(run)
+    with show.measuring() as (on_facts, on_image):
+        report = measure(
+            subject, data, degrade, seed=seed, workers=workers, on_facts=on_facts, on_image=on_image
+        )
+    page = tables.markdown(report)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(report.to_json(), "utf-8")
+    (out / "report.md").write_text(page, "utf-8")
+    typer.echo(page, nl=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.")],
+    card: Annotated[Path | None, typer.Option(help="TOML file of what the card says beside.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the run's images lie now, if they moved.")] = None,
+    report: Annotated[
+        list[str] | None, typer.Option(help="CONDITION=report.json, to be told in the card; repeatable.")
+    ] = None,
+) -> None:
+    """Calibrate a run's best weights and write them as one .onnx file that needs no torch."""
+    from pixelkin.config import build, read_toml
+    from pixelkin.evaluate import measured
+
+    with _laboratory("export"):
+        from pixelkin.lab.export import ExportConfig
+        from pixelkin.lab.export import export as write_model
+
+    values = read_toml(card) if card else {}
+    if report:
+        values["measured"] = measured(report)
+    made = write_model(run, out, build(ExportConfig, values), data)
+    typer.echo(
+        f"{out}: {made.name}, temperature {made.temperature:.3g}, real below {made.real_below:.3f}, "
+        f"generated above {made.generated_above:.3f}"
+    )
+
+
+@app.command()
+def detectors() -> None:
+    """The systems of the laboratory."""
+    from pixelkin.lab.detectors import DETECTORS, detector_class
+
+    with _laboratory("the list of systems"):
+        for name in DETECTORS:
+            paper = detector_class(name).card
+            typer.echo(f"{name:12}  {paper.title} ({paper.year}, {paper.reference})")
+
+
+@app.command()
+def models() -> None:
+    """The models that come with Pixelkin."""
+    from pixelkin.model import load
+    from pixelkin.models import DEFAULT, SHIPPED
+
+    for name in SHIPPED:
+        card = load(name).card
+        typer.echo(
+            f"{name}{' (default)' * (name == DEFAULT)}: {card.system}, {card.trained_on}; {card.licence}"
+        )
+
+
+def _files(paths: list[str]) -> Iterator[Path | bytes]:
+    """The files that ``paths`` name, folders searched; a path that does not exist stays, to be a row."""
+    from pixelkin.data import SUFFIXES, find_images
+
+    for path in paths:
+        if path == "-":
+            yield sys.stdin.buffer.read()
+        elif Path(path).is_dir():
+            found = find_images(Path(path))
+            if not found:
+                raise DataError(f"{path}: a folder without images ({' '.join(sorted(SUFFIXES))})")
+            yield from found
+        else:
+            yield Path(path)
+
+
+@contextmanager
+def _laboratory(what: str) -> Iterator[None]:
+    """Imports of the laboratory; where a package of it is missing, says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(what, "lab", error.name) from error
+
+
+def main() -> None:
+    """Entry point: a PixelkinError is a sentence and exit status 2, never a traceback."""
+    try:
+        app()
+    except PixelkinError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(NOT_DONE) from error

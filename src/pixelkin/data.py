@@ -1,0 +1,216 @@
+"""Folders of labelled images to `list[Sample]`, in one order on every machine, and their checks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from pixelkin.errors import DataError, ImageError
+from pixelkin.images import read
+from pixelkin.types import Sample
+
+LABELS = {"0_real": 0, "1_fake": 1, "nature": 0, "ai": 1, "real": 0, "fake": 1}
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .tif .tiff .bmp .dib .gif .mpo".split()  # noqa: SIM905
+)
+LABEL_NAMES = ("real", "generated")
+
+
+def find_images(root: Path) -> list[Path]:
+    """Every file below ``root`` with an image's extension, in any case, sorted; hidden ones left out."""
+    found = (
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
+        and file.is_file()
+    )
+    return sorted(found, key=lambda file: file.relative_to(root).parts)
+
+
+def find_samples(root: Path) -> list[Sample]:
+    """Every image below ``root`` that a folder named in `LABELS` labels.
+
+    The label folder may stand at any depth; the other folders, above and below it, name the source:
+    ``stylegan2/car/1_fake/7.png`` is a generated image of source ``stylegan2/car``, and
+    ``0_real/clic2025/1.png`` a real one of source ``clic2025``.
+
+    Raises:
+        DataError: ``root`` is no folder, or no image in it has a label.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder")
+    files = [file.relative_to(root) for file in find_images(root)]
+    samples = [sample for file in files if (sample := _labelled(file)) is not None]
+    if not samples:
+        raise DataError(
+            f"{root}: none of its {len(files)} images lies in a folder named "
+            f"{' or '.join(LABELS)}, in any case"
+        )
+    return samples
+
+
+def _labelled(file: Path) -> Sample | None:
+    folders = file.parts[:-1]
+    at = next((i for i, name in enumerate(folders) if name.lower() in LABELS), None)
+    if at is None:
+        return None
+    source = "/".join(folders[:at] + folders[at + 1 :]) or "."
+    return Sample(file.as_posix(), source, LABELS[folders[at].lower()])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """What the files of one label look like.
+
+    Attributes:
+        images: readable files.
+        formats: files of each container format.
+        short_sides: 10th, 50th and 90th percentile of the shorter side, pixels.
+        square: share of square pictures, in [0, 1].
+    """
+
+    images: int
+    formats: dict[str, int]
+    short_sides: tuple[int, int, int]
+    square: float
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What a check found; `warnings` says what a detector could learn instead of pictures.
+
+    Attributes:
+        root: the folder.
+        sha256: digest of the labelled paths, so that two reports can be told to be of one set.
+        real: the real files; None if there are none.
+        generated: the generated files; None if there are none.
+        sources: images of each source, by label name.
+        unreadable: path and reason of each file that could not be read.
+        unlabelled: images in no label folder.
+        warnings: sentences on what differs between the labels.
+    """
+
+    root: str
+    sha256: str
+    real: LabelFacts | None
+    generated: LabelFacts | None
+    sources: dict[str, dict[str, int]]
+    unreadable: dict[str, str]
+    unlabelled: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    sample: Sample
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    error: str | None = None
+
+
+def check(
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    workers: int = 0,
+    on_image: Callable[[], None] = lambda: None,
+) -> DataFacts:
+    """Decode every sample once and say what there is.
+
+    Args:
+        root: the folder the samples' paths start from.
+        samples: as `find_samples` gave them.
+        workers: processes that decode; 0 for this one.
+        on_image: called after each image, for a progress bar.
+    """
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
+    look = partial(_look, root)
+    seen: list[_Seen] = []
+    with pool or nullcontext():
+        for each in pool.map(look, samples, chunksize=16) if pool else map(look, samples):
+            seen.append(each)
+            on_image()
+    readable = [each for each in seen if each.error is None]
+    real, generated = (_facts([s for s in readable if s.sample.label == label]) for label in (0, 1))
+    return DataFacts(
+        root=str(root),
+        sha256=digest(samples),
+        real=real,
+        generated=generated,
+        sources=_sources(samples),
+        unreadable={each.sample.path: each.error for each in seen if each.error is not None},
+        unlabelled=len(find_images(root)) - len(samples),
+        warnings=tuple(_warnings(real, generated)),
+    )
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """Hex SHA-256 of the samples' labels and paths, in order."""
+    lines = "".join(f"{sample.label}\t{sample.path}\n" for sample in samples)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _look(root: Path, sample: Sample) -> _Seen:
+    try:
+        picture = read(root / sample.path)
+    except ImageError as error:
+        return _Seen(sample, error=str(error))
+    return _Seen(sample, picture.format, picture.height, picture.width)
+
+
+def _sources(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for sample in samples:
+        if sample.label is not None:
+            of_source = counts.setdefault(sample.source, {})
+            name = LABEL_NAMES[sample.label]
+            of_source[name] = of_source.get(name, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _facts(seen: Sequence[_Seen]) -> LabelFacts | None:
+    if not seen:
+        return None
+    low, middle, high = np.percentile([min(s.height, s.width) for s in seen], [10, 50, 90])
+    return LabelFacts(
+        images=len(seen),
+        formats=dict(Counter(s.format for s in seen).most_common()),
+        short_sides=(round(low), round(middle), round(high)),
+        square=round(sum(s.height == s.width for s in seen) / len(seen), 4),
+    )
+
+
+def _warnings(real: LabelFacts | None, generated: LabelFacts | None) -> Iterable[str]:
+    """A sentence for each fact of the files, not of the pictures, that parts the labels."""
+    if real is None or generated is None:
+        only, other = ("generated", "real") if real is None else ("real", "generated")
+        yield f"there are only {only} images: nothing can be told apart without {other} ones"
+        return
+    shares = [{k: n / f.images for k, n in f.formats.items()} for f in (real, generated)]
+    kinds = shares[0].keys() | shares[1].keys()
+    apart = sum(abs(shares[0].get(kind, 0) - shares[1].get(kind, 0)) for kind in kinds) / 2
+    if apart > 0.1:
+        yield (
+            f"the file formats differ between the labels ({_shares(shares[0])} real against "
+            f"{_shares(shares[1])} generated): the format alone is right on {(1 + apart) / 2:.0%}"
+        )
+    middles = real.short_sides[1], generated.short_sides[1]
+    if max(middles) > 1.2 * min(middles):
+        yield f"the sizes differ: the median short side is {middles[0]} px real, {middles[1]} px generated"
+    if abs(real.square - generated.square) > 0.2:
+        yield f"{real.square:.0%} of real and {generated.square:.0%} of generated images are square"
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{share:.0%} {kind}" for kind, share in shares.items())

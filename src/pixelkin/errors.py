@@ -1,0 +1,49 @@
+"""Every error Pixelkin raises on purpose. Catch `PixelkinError` to catch them all."""
+
+from __future__ import annotations
+
+
+class PixelkinError(Exception):
+    """Base class; its message is written for the person who runs the program."""
+
+
+class ImageError(PixelkinError):
+    """The bytes are not an image this program will read."""
+
+
+class DataError(PixelkinError):
+    """A folder of images cannot be used as it is laid out."""
+
+
+class ConfigError(PixelkinError):
+    """A setting is unknown, of the wrong type, or out of its range."""
+
+
+class UnknownDetectorError(PixelkinError):
+    """No detector has that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no detector is named {name!r}; the names are: {', '.join(known)}")
+
+
+class WeightsError(PixelkinError):
+    """A weights file is missing, altered, or made for another detector."""
+
+
+class ModelError(PixelkinError):
+    """A model file is missing, altered, or not a Pixelkin model."""
+
+
+class ParityError(PixelkinError):
+    """An exported model does not answer as the network it was exported from."""
+
+
+class RunError(PixelkinError):
+    """A training run cannot be started, resumed or read."""
+
+
+class MissingExtraError(PixelkinError):
+    """A part of Pixelkin that was not installed is needed."""
+
+    def __init__(self, what: str, extra: str, missing: str | None) -> None:
+        super().__init__(f"{what} needs {missing}, which is not installed: pip install 'pixelkin[{extra}]'")

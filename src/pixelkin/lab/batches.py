@@ -1,0 +1,217 @@
+"""Samples to training tensors.
+
+Everything random here is a function of (seed, epoch, place) alone, so that a run can go on from any
+step, in any number of processes, as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pixelkin import degrade
+from pixelkin.data import find_samples
+from pixelkin.errors import ConfigError, DataError, ImageError
+from pixelkin.images import from_pixels, read
+from pixelkin.lab.detectors.base import Detector
+from pixelkin.lab.recipe import Degradations, TrainConfig
+from pixelkin.tiles import repeat_to
+from pixelkin.types import Pixels, Sample
+
+logger = logging.getLogger(__name__)
+
+VALIDATION = 2**32 - 1  # the place of an epoch in the seed of validation crops, which never change
+BLOCK = 8  # side of a JPEG block: crops are cut this much larger, then shifted off its grid
+ATTEMPTS = 8  # unreadable images met in a row before a run gives up
+
+
+def part(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sample], Path, list[Sample]]:
+    """Training samples, and the folder and samples of validation.
+
+    Args:
+        samples: those of ``config.data`` that can be read.
+        config: says where validation comes from, and how much of it.
+    """
+    if config.validation:
+        root = Path(config.validation)
+        training, held = list(samples), find_samples(root)
+    else:
+        root = Path(config.data)
+        training, held = hold_out(samples, config)
+    return training, root, spread(held, config.validation_images, config.seed)
+
+
+def hold_out(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation samples, parted group by group by a hash of the group's name.
+
+    Raises:
+        ConfigError: ``validation_group`` is no regular expression.
+        DataError: a label ends up without training or without validation images.
+    """
+    try:
+        inside = re.compile(config.validation_group)
+    except re.error as error:
+        raise ConfigError(f"validation_group is no regular expression: {error}") from error
+    parts: tuple[list[Sample], list[Sample]] = [], []
+    for sample in samples:
+        group = inside.sub("", sample.path) if config.validation_group else sample.path
+        place = int.from_bytes(hashlib.sha256(f"{config.seed}/{group}".encode()).digest()[:8])
+        parts[place < config.validation_share * 2**64].append(sample)
+    for part, name in zip(parts, ("training", "validation"), strict=True):
+        for label, word in enumerate(("real", "generated")):
+            if not any(sample.label == label for sample in part):
+                raise DataError(f"no {word} images are left for {name}: the set is too small to part")
+    return parts
+
+
+def spread(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
+    """At most ``most`` samples, each source of each label as near to equally often as there are."""
+    rng = np.random.default_rng([seed, VALIDATION])
+    queues = [list(rng.permutation(np.array(places))) for places in _by_source(samples).values()]
+    chosen: list[int] = []
+    while len(chosen) < most and any(queues):
+        chosen += [int(queue.pop()) for queue in queues if queue]
+    return [samples[place] for place in sorted(chosen[:most])]
+
+
+def plan_epoch(samples: Sequence[Sample], config: TrainConfig, epoch: int) -> list[int]:
+    """Which samples an epoch shows, in order, as places in ``samples``.
+
+    Labels take turns in share, sources by ``balance``; a source's images come in a random order,
+    none again before all have come.
+    """
+    rng = np.random.default_rng([config.seed, epoch])
+    by_source = _by_source(samples)
+    total = config.images_per_epoch or len(samples)
+    plan: list[int] = []
+    for label in (0, 1):
+        sources = [places for (which, _), places in by_source.items() if which == label]
+        weights = np.array([len(places) for places in sources], float) ** config.balance
+        # Half to each label, then to each source its part: cumulated, so that the parts add up.
+        count = total // 2 + (label == 0) * (total % 2)
+        ends = np.round(np.cumsum(weights) / weights.sum() * count).astype(int)
+        for places, take in zip(sources, np.diff(ends, prepend=0), strict=True):
+            rounds = -(-int(take) // len(places))
+            order = np.concatenate([rng.permutation(places) for _ in range(max(rounds, 1))])
+            plan += [int(place) for place in order[:take]]
+    return [plan[place] for place in rng.permutation(len(plan))]
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Training or validation tensors, each with its label.
+
+    Args:
+        root: the folder the samples' paths start from.
+        samples: what there is.
+        plan: places in ``samples``, in the order to show them.
+        detector: whose `prepare` makes the tensors.
+        config: input policy and degradations.
+        epoch: for the seed; None for validation, which crops the middle and flips nothing.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        samples: Sequence[Sample],
+        plan: Sequence[int],
+        detector: Detector,
+        config: TrainConfig,
+        epoch: int | None,
+    ) -> None:
+        self.root, self.samples, self.plan = root, samples, plan
+        self.prepare, self.config, self.epoch = detector.prepare, config, epoch
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        """The crop at ``place`` of the plan; another of the same label where its file cannot be read.
+
+        Raises:
+            DataError: that many images in a row cannot be read that the whole set is in doubt.
+        """
+        epoch = VALIDATION if self.epoch is None else self.epoch
+        rng = np.random.default_rng([self.config.seed, epoch, place])
+        sample = self.samples[self.plan[place]]
+        for _ in range(ATTEMPTS):
+            try:
+                pixels = read(self.root / sample.path).pixels
+            except ImageError as error:
+                logger.warning("training goes on without an image: %s", error)
+                alike = [s for s in self.samples if s.label == sample.label]
+                sample = alike[rng.integers(len(alike))]
+                continue
+            crop = training_crop(pixels, self.config, rng, fixed=self.epoch is None)
+            return self.prepare(from_pixels(crop)), torch.tensor(sample.label)
+        raise DataError(f"{ATTEMPTS} images in a row cannot be read, the last of them {sample.path}")
+
+
+def training_crop(pixels: Pixels, config: TrainConfig, rng: np.random.Generator, *, fixed: bool) -> Pixels:
+    """One crop of a picture by the input policy, degraded; uint8 (crop, crop, 3).
+
+    Args:
+        pixels: the picture, uint8 (H, W, 3).
+        config: policy, sizes, degradations.
+        rng: where all chance comes from.
+        fixed: crop the middle and do not flip, as validation does.
+    """
+    scale = drawn_scale(config.degradations, rng)
+    if config.policy == "paper":
+        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
+        pixels = degrade.resize_to(pixels, config.resize, config.resize, "bilinear")
+        pixels = degraded(pixels, config.degradations, rng)
+        crop = _crop(pixels, config.crop, rng, fixed=fixed)
+    else:
+        wide = config.crop + BLOCK
+        crop = _crop(pixels, max(1, round(wide / scale)), rng, fixed=fixed)
+        if scale != 1:
+            crop = degrade.resize_to(crop, wide, wide, str(rng.choice(list(degrade.FILTERS))))
+        crop = _crop(degraded(crop, config.degradations, rng), config.crop, rng, fixed=False)
+    if not fixed and rng.random() < config.flip:
+        crop = crop[:, ::-1]
+    return np.ascontiguousarray(crop)
+
+
+def drawn_scale(settings: Degradations, rng: np.random.Generator) -> float:
+    """The factor a picture is resized by, 1 where it is not."""
+    if rng.random() >= settings.resize:
+        return 1.0
+    return float(np.exp(rng.uniform(*np.log(settings.scale))))
+
+
+def degraded(pixels: Pixels, settings: Degradations, rng: np.random.Generator) -> Pixels:
+    """``pixels`` blurred and compressed as chance has it; resizing is `drawn_scale`'s."""
+
+    def drawn(ends: tuple[float, ...]) -> float:
+        return float(rng.uniform(ends[0], ends[1]))
+
+    if rng.random() < settings.blur:
+        pixels = degrade.blur(pixels, drawn(settings.sigma))
+    if rng.random() < settings.jpeg:
+        pixels = degrade.jpeg(pixels, drawn(settings.jpeg_quality), int(rng.choice([0, 2])))
+    if rng.random() < settings.webp:
+        pixels = degrade.webp(pixels, drawn(settings.webp_quality))
+    return pixels
+
+
+def _crop(pixels: Pixels, side: int, rng: np.random.Generator, *, fixed: bool) -> Pixels:
+    """A square of ``side`` out of the middle or by chance; a smaller picture is repeated to it."""
+    room = [max(length - side, 0) for length in pixels.shape[:2]]
+    top, left = (r // 2 if fixed else int(rng.integers(r + 1)) for r in room)
+    return repeat_to(pixels[top : top + side, left : left + side], side)
+
+
+def _by_source(samples: Sequence[Sample]) -> dict[tuple[int | None, str], list[int]]:
+    places: dict[tuple[int | None, str], list[int]] = defaultdict(list)
+    for place, sample in enumerate(samples):
+        places[sample.label, sample.source].append(place)
+    return places

@@ -1,0 +1,193 @@
+"""A trained run to one ``.onnx`` file with its card, through the parity gate."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from pixelkin.data import find_samples
+from pixelkin.errors import DataError, ImageError, ParityError
+from pixelkin.images import read
+from pixelkin.lab import weights
+from pixelkin.lab.batches import part
+from pixelkin.lab.calibrate import Calibration, calibrate, picture_logits
+from pixelkin.lab.detectors.base import Detector
+from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.scorer import tile_logits
+from pixelkin.lab.train import BEST, load_run
+from pixelkin.model import CARD_KEY, Model
+from pixelkin.tiles import MOST_TILES, TILE
+from pixelkin.types import Card, Pixels
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3
+PARITY_PICTURES = 8
+# Height and width cut out of each picture, as far as it reaches: tiles, odd sides, far from square.
+PARITY_SIZES = ((256, 256), (96, 96), (129, 255), (64, 301), (512, 512))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """What a card says that a run does not know.
+
+    Attributes:
+        name: of the model; empty for the run's folder's.
+        version: of the model.
+        trained_on: the training data, in words.
+        licence: of the model file.
+        limits: what it must not be used for, in words.
+        tile: side of a tile at run time, pixels, even.
+        most_tiles: per picture.
+        join: a name of `pixelkin.tiles.JOINS`.
+        mistakes: share of each label the thresholds may get wrong on validation pictures.
+        measured: results by condition; see `pixelkin export --report`.
+    """
+
+    name: str = ""
+    version: str = "1"
+    trained_on: str = "not stated"
+    licence: str = "not stated"
+    limits: str = ""
+    tile: int = TILE
+    most_tiles: int = MOST_TILES
+    join: str = "mean"
+    mistakes: float = 0.05
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+def export(run: Path, out: Path, settings: ExportConfig, data: Path | None = None) -> Card:
+    """Calibrate the best weights of ``run`` and write them as ``out``; returns the card.
+
+    Args:
+        run: folder of a training run.
+        out: the ``.onnx`` file to write.
+        settings: what the card says beside.
+        data: where the run's data lie now, if not where they were.
+
+    Raises:
+        ParityError: the graph's logits differ from the network's by more than 1e-3; nothing is written.
+        RunError: the run has no weights yet.
+        DataError: its validation images are gone.
+    """
+    detector, config, _ = load_run(run)
+    config = dataclasses.replace(config, data=str(data)) if data else config
+    _, root, samples = part(find_samples(Path(config.data)), config)
+    raw = _card(run, detector, config, settings, Calibration())
+    graph = to_onnx(detector, raw)
+    check_parity(graph, detector, _crops(root / sample.path for sample in samples))
+    # The graph answers as the network does, several times faster: it is what gets calibrated.
+    logits, labels = picture_logits(Model(graph), root, samples, config.degradations, config.seed)
+    if set(labels) != {0, 1}:
+        raise DataError(f"{root}: too few validation images are left to calibrate on")
+    card = dataclasses.replace(raw, **dataclasses.asdict(calibrate(logits, labels, settings.mistakes)))
+    weights.write_atomically(out, with_card(graph, card))
+    return card
+
+
+def to_onnx(detector: Detector, card: Card) -> bytes:
+    """An ONNX file: uint8 ``tiles`` (n, 3, H, W) to ``logits`` (n,), the card in its metadata."""
+    buffer = io.BytesIO()
+    tiles = torch.zeros(2, 3, 64, 96, dtype=torch.uint8)
+    sizes = {0: "n", 2: "height", 3: "width"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's notes on its own future
+        torch.onnx.export(
+            _FromPixels(detector).eval(),
+            (tiles,),
+            buffer,  # type: ignore[arg-type]
+            input_names=["tiles"],
+            output_names=["logits"],
+            dynamic_axes={"tiles": sizes, "logits": {0: "n"}},
+            dynamo=False,
+        )
+    return with_card(buffer.getvalue(), card)
+
+
+def with_card(data: bytes, card: Card) -> bytes:
+    """The ONNX file ``data`` with its card replaced."""
+    graph = onnx.load_from_string(data)
+    onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(dataclasses.asdict(card), sort_keys=True)})
+    return graph.SerializeToString()
+
+
+def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -> float:
+    """The greatest difference between the logits of a graph and of its network.
+
+    Args:
+        graph: an exported model.
+        detector: what it was exported from.
+        pictures: uint8, each of shape (H, W, 3).
+
+    Raises:
+        ParityError: the difference is over 1e-3, or there was nothing to compare.
+    """
+    model = Model(graph)
+    worst = -1.0
+    for pixels in pictures:
+        tile = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        gap = float(abs(model.logits(tile) - tile_logits(detector, tile)).max())
+        if not gap <= TOLERANCE:
+            raise ParityError(
+                f"on a picture of {pixels.shape[1]} x {pixels.shape[0]} the exported model differs from "
+                f"the network by {gap:.2g} in its logit, more than {TOLERANCE:g}: nothing was written"
+            )
+        worst = max(worst, gap)
+    if worst < 0:
+        raise ParityError("there was no picture to compare the exported model with the network on")
+    logger.info("exported model and network differ by %.2g at the most", worst)
+    return worst
+
+
+class _FromPixels(nn.Module):
+    """The graph that is exported: normalisation, representation, trunk and head."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return self.detector(self.detector.normalise(tiles))
+
+
+def _card(
+    run: Path, detector: Detector, config: TrainConfig, settings: ExportConfig, calibration: Calibration
+) -> Card:
+    facts = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    del facts["mistakes"]
+    return Card(
+        **facts | {"name": settings.name or run.name},
+        **dataclasses.asdict(calibration),
+        system=detector.card.name,
+        paper=f"arXiv {detector.card.reference}",
+        weights_sha256=weights.sha256_of(run / BEST),
+        recipe=dataclasses.asdict(config),
+    )
+
+
+def _crops(paths: Iterable[Path]) -> Iterator[Pixels]:
+    """Real pictures cut to each of `PARITY_SIZES`."""
+    for pixels in islice(_readable(paths), PARITY_PICTURES):
+        for height, width in PARITY_SIZES:
+            yield pixels[:height, :width]
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:
+    for path in paths:
+        try:
+            yield read(path).pixels
+        except ImageError:
+            continue

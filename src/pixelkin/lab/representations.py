@@ -1,0 +1,62 @@
+"""Pure maps from pixels to the signal a method looks at.
+
+Each takes and returns float tensors shaped (..., H, W), keeps the device and dtype of its input,
+and is differentiable unless its docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from pixelkin.errors import ConfigError
+
+Reference = int | Literal["mean", "max"]
+
+
+def neighbour_relation(x: Tensor, period: int = 2, reference: Reference = 1) -> Tensor:
+    """Differences of each pixel from one reference of its ``period`` x ``period`` cell.
+
+    The neighbouring pixel relationships (NPR) of Tan et al. 2024, Eq. 4: ``w_i - w_j`` over the
+    grid of cells. For period 2 and reference 1 the official program writes ``x - up(down(x))`` with
+    nearest-neighbour resampling, which is the same.
+
+    Args:
+        x: images, shape (..., H, W), H and W at least ``period``.
+        period: side of a cell in pixels, the paper's l; 2 or more.
+        reference: the paper's j, 1..l*l in row-major order; or the cell's mean or maximum (Table 7).
+
+    Returns:
+        The relation, shape (..., H - H % l, W - W % l): rows and columns that fill no cell are
+        dropped. Zero wherever a pixel is its own reference.
+
+    Raises:
+        ConfigError: ``period`` or ``reference`` is out of range.
+    """
+    check_relation(period, reference)
+    rows, columns = x.shape[-2] // period, x.shape[-1] // period
+    whole = x[..., : rows * period, : columns * period]
+    cells = whole.reshape(*x.shape[:-2], rows, period, columns, period)
+    if reference == "mean":
+        anchor = cells.mean((-3, -1), keepdim=True)
+    elif reference == "max":
+        anchor = cells.amax((-3, -1), keepdim=True)
+    else:
+        row, column = divmod(reference - 1, period)
+        anchor = cells[..., row : row + 1, :, column : column + 1]
+    return (cells - anchor).flatten(-4, -3).flatten(-2, -1)
+
+
+def check_relation(period: int, reference: Reference) -> None:
+    """Refuse a cell size or reference that Eq. 4 does not have.
+
+    Raises:
+        ConfigError: ``period`` is under 2, or ``reference`` neither 1..period**2 nor mean or max.
+    """
+    if period < 2:
+        raise ConfigError(f"a cell of side {period} has no neighbours: the period is 2 or more")
+    if reference not in ("mean", "max", *range(1, period * period + 1)):
+        raise ConfigError(
+            f"the reference of a {period} x {period} cell is 1 to {period**2}, mean or max, not {reference!r}"
+        )

@@ -1,0 +1,106 @@
+"""Weights in and out of files: safetensors, their digests, and official checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from pixelkin.errors import WeightsError
+
+Tensors = dict[str, Tensor]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` such that a reader, at any moment, finds the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able ``facts`` as one safetensors file, atomically."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(whole, {"pixelkin": json.dumps(facts, sort_keys=True)}))
+
+
+def load_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors and the facts of a file that `save_tensors` wrote.
+
+    Raises:
+        WeightsError: it is missing, damaged, or holds no facts.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {})["pixelkin"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: no readable safetensors file ({error})") from error
+    except (KeyError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: a safetensors file, but not one that Pixelkin wrote") from error
+
+
+def load_official(path: Path) -> Tensors:
+    """The state dict of an official ``.pth`` checkpoint, bare or under the key ``model``.
+
+    Nothing in the file is executed: it is read with ``weights_only``.
+
+    Raises:
+        WeightsError: it is missing, or holds anything but named tensors.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise WeightsError(f"{path}: not a checkpoint of plain tensors") from error
+    if isinstance(found, dict) and isinstance(found.get("model"), dict):
+        found = found["model"]
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise WeightsError(f"{path}: holds no state dict, a table of named tensors")
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Put ``tensors`` into ``module``, every one of them in its place and none left over.
+
+    Args:
+        module: what they are for.
+        tensors: its parameters and buffers by name.
+        where: the file's name, for the message.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown, or of another shape; ``module`` is then unchanged.
+    """
+    wanted = module.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    unknown = sorted(tensors.keys() - wanted.keys())
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & tensors.keys())
+        if tensors[name].shape != wanted[name].shape
+    ]
+    wrong = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in [("missing", missing), ("unknown", unknown), ("of another shape", shapes)]
+        if names
+    ]
+    if wrong:
+        raise WeightsError(f"{where}: not weights of {type(module).__name__}: {'; '.join(wrong)}")
+    module.load_state_dict(dict(tensors))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""`Model`: one ``.onnx`` file and its card; from a picture to a calibrated `Prediction`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelkin.config import build
+from pixelkin.errors import ConfigError, ImageError, ModelError
+from pixelkin.images import decode, from_pillow, from_pixels, read
+from pixelkin.models import DEFAULT, SHIPPED, folder
+from pixelkin.tiles import JOINS, cut, tile_boxes
+from pixelkin.types import Card, Picture, Pixels, Prediction, Verdict
+
+CARD_KEY = "pixelkin.card"
+BATCH = 8  # tiles per call of the runtime: enough to keep it busy, small enough for any memory
+
+Source = str | Path | bytes | Picture | Image.Image | NDArray[Any]
+
+
+class Model:
+    """A detector that is ready to judge pictures.
+
+    Args:
+        data: the bytes of an ``.onnx`` file that `pixelkin export` wrote.
+        name: what to call the file in an error.
+        threads: of the runtime; 0 for its own choice, one a core.
+
+    Raises:
+        ModelError: the bytes are no such file, or its card cannot be read.
+    """
+
+    def __init__(self, data: bytes, name: str = "the model", threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
+        self.card = _card(self._session.get_modelmeta().custom_metadata_map, name)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def logits(self, tiles: Pixels) -> NDArray[np.float64]:
+        """One logit a tile, shape (n,), of uint8 tiles of shape (n, 3, H, W)."""
+        parts = [
+            self._session.run(["logits"], {"tiles": tiles[start : start + BATCH]})[0]
+            for start in range(0, len(tiles), BATCH)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def detect(self, source: Source) -> Prediction:
+        """Judge one picture.
+
+        Args:
+            source: a path, the bytes of an image file, a `Picture`, a Pillow image, or an RGB array,
+                uint8 of shape (H, W, 3).
+
+        Raises:
+            ImageError: it is no readable image.
+        """
+        picture = as_picture(source)
+        boxes = tile_boxes(picture.height, picture.width, self.card.tile, self.card.most_tiles)
+        logits = self.logits(cut(picture.pixels, boxes, self.card.tile))
+        joined = float(JOINS[self.card.join](logits))
+        probability = float(_sigmoid(joined / self.card.temperature))
+        return Prediction(
+            verdict=self.verdict(probability),
+            probability=probability,
+            score=float(_sigmoid(joined)),
+            logit=joined,
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            frames=picture.frames,
+            model=self.card.name,
+            model_sha256=self.sha256,
+            boxes=boxes,
+            tile_probabilities=_sigmoid(logits / self.card.temperature),
+        )
+
+    def score(self, pictures: Sequence[Picture]) -> list[float]:
+        """The calibrated probability of each picture."""
+        return [self.detect(picture).probability for picture in pictures]
+
+    def verdict(self, probability: float) -> Verdict:
+        """What the card's two thresholds make of a calibrated probability."""
+        if probability > self.card.generated_above:
+            return Verdict.GENERATED
+        return Verdict.REAL if probability < self.card.real_below else Verdict.UNCERTAIN
+
+
+def load(model: str | Path = DEFAULT, threads: int = 0) -> Model:
+    """A shipped model by its name, or any model by its file.
+
+    Args:
+        model: a name of `pixelkin.models.SHIPPED`, or the path of an ``.onnx`` file.
+        threads: of the runtime; 0 for its own choice, one a core.
+
+    Raises:
+        ModelError: there is no such model, the file is no model, or a shipped one was altered.
+    """
+    shipped = SHIPPED.get(str(model))
+    path = folder() / shipped.file if shipped else Path(model)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"no model is named {str(model)!r} ({', '.join(SHIPPED)}), nor is it a readable file "
+            f"({error.strerror})"
+        ) from error
+    if shipped and hashlib.sha256(data).hexdigest() != shipped.sha256:
+        raise ModelError(f"{path} was altered: its SHA-256 is not {shipped.sha256}")
+    return Model(data, str(path), threads)
+
+
+def detect(source: Source) -> Prediction:
+    """Judge one picture by the shipped model, loaded for this call; see `Model.detect`."""
+    return load().detect(source)
+
+
+def as_picture(source: Source) -> Picture:
+    """Whatever somebody has of a picture, as a `Picture`.
+
+    Raises:
+        ImageError: it is no readable image, or nothing that could be one.
+    """
+    match source:
+        case Picture():
+            return source
+        case bytes():
+            return decode(source)
+        case str() | Path():
+            return read(Path(source))
+        case Image.Image():
+            return from_pillow(source)
+        case np.ndarray():
+            return from_pixels(source)
+    raise ImageError(
+        f"a {type(source).__name__} is no picture: it takes a path, bytes, a Pillow image or an array"
+    )
+
+
+def _card(metadata: dict[str, str], name: str) -> Card:
+    try:
+        card = build(Card, json.loads(metadata[CARD_KEY]))
+    except KeyError as error:
+        raise ModelError(
+            f"{name}: an ONNX model without Pixelkin's card; make one by `pixelkin export`"
+        ) from error
+    except (ConfigError, json.JSONDecodeError) as error:
+        raise ModelError(f"{name}: its card cannot be read ({error})") from error
+    if (
+        card.join not in JOINS
+        or not math.isfinite(card.temperature)
+        or card.temperature <= 0
+        or card.tile < 2
+    ):
+        raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
+    return card
+
+
+def _sigmoid(logits: Any) -> NDArray[np.float64]:
+    return 0.5 * (1 + np.tanh(np.asarray(logits, np.float64) / 2))  # does not overflow

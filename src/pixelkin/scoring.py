@@ -1,0 +1,121 @@
+"""A scorer over many images. Whoever judges, evaluates or scans starts here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from pixelkin import degrade
+from pixelkin.errors import ImageError
+from pixelkin.images import decode, read
+from pixelkin.model import Model
+from pixelkin.types import Picture, Prediction, Sample, Scored, Scorer
+
+AHEAD = 4  # pictures decoded in advance, per worker
+
+FIELDS = "path verdict probability score width height format model model_sha256 error".split()  # noqa: SIM905
+
+Decoded = tuple[Sample, Picture | str]  # the picture, or why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model says of one file, or why it says nothing."""
+
+    path: str
+    prediction: Prediction | None
+    error: str | None = None
+    picture: Picture | None = None
+
+
+def record(judged: Judged, model: Model) -> dict[str, str | float | int | None]:
+    """What a machine is told of one file: every key always, None where there is nothing to say."""
+    said = judged.prediction
+    facts: dict[str, str | float | int | None] = dict.fromkeys(FIELDS)
+    facts |= {"path": judged.path, "error": judged.error}
+    facts |= {"model": model.card.name, "model_sha256": model.sha256}
+    if said is not None:
+        facts |= {
+            "verdict": str(said.verdict),
+            "width": said.width,
+            "height": said.height,
+            "format": said.format,
+        }
+        facts |= {"probability": round(said.probability, 6), "score": round(said.score, 6)}
+    return facts
+
+
+def judge(model: Model, files: Iterable[Path | bytes]) -> Iterator[Judged]:
+    """Judge files one by one, in order; bytes stand for standard input and are named ``-``."""
+    for file in files:
+        path = "-" if isinstance(file, bytes) else str(file)
+        try:
+            picture = decode(file, "standard input") if isinstance(file, bytes) else read(file)
+        except ImageError as error:
+            yield Judged(path, None, str(error))
+        else:
+            yield Judged(path, model.detect(picture), None, picture)
+
+
+def score(
+    scorer: Scorer,
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    chain: Sequence[degrade.Degradation] = (),
+    batch: int = 16,
+    workers: int = 0,
+    on_image: Callable[[], None] = lambda: None,
+) -> Iterator[Scored]:
+    """Score samples in their order; an unreadable file yields its error instead.
+
+    Args:
+        scorer: what scores.
+        root: the folder the samples' paths start from.
+        samples: what to score.
+        chain: degradations each picture goes through first.
+        batch: pictures handed to the scorer at once.
+        workers: processes that decode and degrade; 0 for this one.
+        on_image: called after each image, for a progress bar.
+    """
+    decoded = _decoded(root, samples, chain, workers)
+    while group := list(islice(decoded, batch)):
+        scores = iter(scorer.score([picture for _, picture in group if isinstance(picture, Picture)]))
+        for sample, picture in group:
+            on_image()
+            if isinstance(picture, Picture):
+                yield Scored(sample, next(scores))
+            else:
+                yield Scored(sample, None, picture)
+
+
+def _decoded(
+    root: Path, samples: Sequence[Sample], chain: Sequence[degrade.Degradation], workers: int
+) -> Iterator[Decoded]:
+    """Each sample's picture after ``chain``, in order, a bounded number of them in advance."""
+    load = partial(_load, root, chain)
+    if not workers:
+        yield from map(load, samples)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting: deque[Future[Decoded]] = deque()
+        left = iter(samples)
+        waiting.extend(pool.submit(load, sample) for sample in islice(left, AHEAD * workers))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(load, sample) for sample in islice(left, 1))
+            yield done
+
+
+def _load(root: Path, chain: Sequence[degrade.Degradation], sample: Sample) -> Decoded:
+    try:
+        picture = read(root / sample.path)
+    except ImageError as error:
+        return sample, str(error)
+    return sample, replace(picture, pixels=degrade.apply(chain, picture.pixels)) if chain else picture

@@ -1,0 +1,130 @@
+"""What a terminal shows: verdicts as lines of words, JSON or CSV, and progress bars on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pixelkin.scoring import FIELDS, Judged, record
+from pixelkin.types import Verdict
+
+if TYPE_CHECKING:
+    from pixelkin.data import DataFacts
+    from pixelkin.lab.train import Progress
+    from pixelkin.model import Model
+
+COLOURS = {Verdict.REAL: "green", Verdict.UNCERTAIN: "yellow", Verdict.GENERATED: "red"}
+BAR = 10  # characters of a probability bar
+QUIET = 30.0  # seconds between lines where there is no terminal to draw a bar on
+
+
+def json_line(judged: Judged, model: Model) -> str:
+    """One JSON object."""
+    return json.dumps(record(judged, model), ensure_ascii=False)
+
+
+def csv_header() -> str:
+    """The names of `csv_line`'s columns."""
+    return ",".join(FIELDS)
+
+
+def csv_line(judged: Judged, model: Model) -> str:
+    """One line of comma-separated values."""
+    buffer = io.StringIO()
+    csv.DictWriter(buffer, FIELDS, lineterminator="").writerow(record(judged, model))
+    return buffer.getvalue()
+
+
+def line(judged: Judged, model: Model) -> str:  # noqa: ARG001 - the same call as its siblings
+    """One line for people: verdict, probability that it was generated, size, path."""
+    said = judged.prediction
+    if said is None:
+        return f"{typer.style('unreadable', fg='magenta')}  {judged.error}"
+    filled = round(BAR * said.probability)
+    bar = "█" * filled + "░" * (BAR - filled)
+    verdict = typer.style(f"{said.verdict:10}", fg=COLOURS[said.verdict], bold=True)
+    size = f"{said.width} x {said.height}"
+    return f"{verdict}  {bar} {said.probability:4.0%}  {size:>12} {said.format:5}  {judged.path}"
+
+
+def facts_in_words(facts: DataFacts) -> Iterator[str]:
+    """What a check of labelled images found, a line each."""
+    yield f"{facts.root}: {len(facts.sources)} sources"
+    for name, of_label in (("real", facts.real), ("generated", facts.generated)):
+        if of_label is None:
+            yield f"  {name:9}  none"
+            continue
+        formats = ", ".join(f"{count} {kind}" for kind, count in of_label.formats.items())
+        low, middle, high = of_label.short_sides
+        sides = f"short side {low} to {high} px, median {middle}"
+        yield f"  {name:9}  {of_label.images} images ({formats}), {sides}"
+    if facts.unlabelled:
+        yield f"  {facts.unlabelled} images lie in no labelled folder and are left out"
+    yield from (f"  unreadable: {reason}" for reason in facts.unreadable.values())
+    yield from (f"  warning: {warning}" for warning in facts.warnings)
+
+
+@contextmanager
+def measuring() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[str, int], None]]]:
+    """A progress bar for the stages of an evaluation, and the facts of the check."""
+    with _bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_image(stage: str, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=of, note="")
+            bar.advance(tasks[stage])
+
+        yield _tell_facts, on_image
+
+
+@contextmanager
+def training() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[Progress], None]]]:
+    """A progress bar with rate, time left and the last validation; lines now and then without a terminal."""
+    with _bar() as bar:
+        task = bar.add_task("training", total=None, note="", visible=False)
+        told = time.monotonic()
+
+        def on_progress(progress: Progress) -> None:
+            nonlocal told
+            note = f"loss {progress.loss:.3f}, {progress.images_per_second:.0f} images/s"
+            if progress.validation:
+                note += f", validation AUC {progress.validation['auc']:.3f}"
+            bar.update(task, completed=progress.step, total=progress.steps, note=note, visible=True)
+            done = progress.step == progress.steps
+            if not sys.stderr.isatty() and (done or time.monotonic() - told > QUIET):
+                told = time.monotonic()
+                left = f"{progress.seconds_left / 60:.0f} min left"
+                typer.echo(f"step {progress.step} of {progress.steps}, {note}, {left}", err=True)
+
+        yield _tell_facts, on_progress
+
+
+def _tell_facts(facts: DataFacts) -> None:
+    for each in facts_in_words(facts):
+        typer.echo(each, err=True)
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield bar

@@ -1,0 +1,72 @@
+"""The native-scale crops a model sees, and the joining of their logits into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelkin.types import Floats, Pixels
+
+# Corners lie on even rows and columns, so that a tile has the grid phase of its picture.
+PHASE = 2
+TILE, MOST_TILES = 128, 16  # where a card or a run does not say
+
+JOINS: dict[str, Callable[[Floats], np.floating]] = {"mean": np.mean, "median": np.median, "max": np.max}
+
+
+def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int64]:
+    """Where to look: squares that cover a picture, or an even spread of them where it takes too many.
+
+    Args:
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+        side: of a tile, pixels, even; a shorter picture side is taken whole.
+        most: tiles at the most.
+
+    Returns:
+        int, shape (n, 4), 1 <= n <= ``most``: top, left, bottom, right.
+    """
+    rows, columns = -(-height // side), -(-width // side)
+    if rows * columns > most:
+        shrink = (most / (rows * columns)) ** 0.5
+        rows = min(max(1, int(rows * shrink)), most)
+        columns = max(1, min(int(columns * shrink) + 1, most // rows))
+    tops, lefts = _starts(height, side, rows), _starts(width, side, columns)
+    corners = [(top, left) for top in tops for left in lefts]
+    return np.array([(t, x, min(t + side, height), min(x + side, width)) for t, x in corners], np.int64)
+
+
+def cut(pixels: Pixels, boxes: NDArray[np.int64], side: int) -> Pixels:
+    """The tiles at ``boxes`` of a picture, uint8, shape (n, 3, ``side``, ``side``).
+
+    Where the picture is smaller than a tile it is repeated, never enlarged ("translate and
+    duplicate", official program); odd rests are dropped first, which keeps the grid phase.
+    """
+    tiles = np.empty((len(boxes), 3, side, side), np.uint8)
+    for tile, (top, left, bottom, right) in zip(tiles, boxes, strict=True):
+        tile[:] = repeat_to(pixels[top:bottom, left:right], side).transpose(2, 0, 1)
+    return tiles
+
+
+def in_words(side: int, most: int, join: str) -> str:
+    """How a picture is looked at, for reports."""
+    return f"at most {most} native-scale tiles of {side} px, logits joined by {join}"
+
+
+def repeat_to(pixels: Pixels, side: int) -> Pixels:
+    """``pixels`` (h, w, 3) repeated downwards and to the right to (side, side, 3); or cropped to it."""
+    for axis in (0, 1):
+        have = pixels.shape[axis]
+        if have < side:
+            whole = max(have - have % PHASE, 1)
+            pixels = np.take(pixels, np.arange(side) % whole, axis=axis)
+    return pixels[:side, :side]
+
+
+def _starts(length: int, side: int, count: int) -> list[int]:
+    """Even offsets of ``count`` tiles, from the first pixel to the last, or at the middle if alone."""
+    room = max(length - side, 0)
+    offsets = np.linspace(0, room, count) if count > 1 else [room / 2]
+    return [int(offset) // PHASE * PHASE for offset in offsets]
