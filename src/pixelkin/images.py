@@ -16,7 +16,7 @@ from pixelkin.errors import ImageError
 from pixelkin.types import Picture, Pixels
 
 MAX_PIXELS = 200_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "MPO", "DIB")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 
 # Pillow refuses at twice this figure: its guard against decompression bombs stays, at our limit.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
@@ -42,7 +42,7 @@ def decode(data: bytes, name: str = "the image") -> Picture:
             warnings.simplefilter("ignore")
             return _decode(data)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image of a kind that is read here ({_kinds()})") from error
+        raise ImageError(f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: over {MAX_PIXELS:,} pixels") from error
     except ImageError as error:
@@ -126,6 +126,3 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         upright = Image.alpha_composite(white, coloured)
     return np.array(upright.convert("RGB"))
 
-
-def _kinds() -> str:
-    return "JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF"

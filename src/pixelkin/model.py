@@ -47,6 +47,8 @@ class Model:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
+        if [given.name for given in self._session.get_inputs()] != ["tiles"]:
+            raise ModelError(f"{name}: an ONNX model, but not one that takes tiles of pixels")
         self.card = _card(self._session.get_modelmeta().custom_metadata_map, name)
         self.sha256 = hashlib.sha256(data).hexdigest()
 
@@ -154,17 +156,11 @@ def _card(metadata: dict[str, str], name: str) -> Card:
     try:
         card = build(Card, json.loads(metadata[CARD_KEY]))
     except KeyError as error:
-        raise ModelError(
-            f"{name}: an ONNX model without Pixelkin's card; make one by `pixelkin export`"
-        ) from error
+        raise ModelError(f"{name}: an ONNX model without the card that `pixelkin export` writes") from error
     except (ConfigError, json.JSONDecodeError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
-    if (
-        card.join not in JOINS
-        or not math.isfinite(card.temperature)
-        or card.temperature <= 0
-        or card.tile < 2
-    ):
+    possible = card.join in JOINS and 0 < card.temperature < math.inf
+    if not possible or min(card.tile, card.most_tiles) < 1:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card
 

@@ -31,8 +31,8 @@ def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int6
     rows, columns = -(-height // side), -(-width // side)
     if rows * columns > most:
         shrink = (most / (rows * columns)) ** 0.5
-        rows = min(max(1, int(rows * shrink)), most)
-        columns = max(1, min(int(columns * shrink) + 1, most // rows))
+        rows = min(max(1, round(rows * shrink)), most)
+        columns = min(columns, most // rows)
     tops, lefts = _starts(height, side, rows), _starts(width, side, columns)
     corners = [(top, left) for top in tops for left in lefts]
     return np.array([(t, x, min(t + side, height), min(x + side, width)) for t, x in corners], np.int64)

@@ -174,7 +174,7 @@ def _card(
         system=detector.card.name,
         paper=f"arXiv {detector.card.reference}",
         weights_sha256=weights.sha256_of(run / BEST),
-        recipe=dataclasses.asdict(config),
+        recipe=json.loads(json.dumps(dataclasses.asdict(config))),  # as it will be read back
     )
 
 

@@ -266,9 +266,12 @@ class _Trainer:
             raise RunError(f"{path} was trained by another recipe: {'; '.join(changed)}")
         moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OPTIMISER)}
         weights.load_strictly(self.detector, tensors, path)
+        parameters = list(self.detector.parameters())
         kept: dict[int, dict[str, Tensor]] = {}
         for name, tensor in moments.items():
             place, what = name.removeprefix(OPTIMISER).split("/")
+            if tensor.ndim:  # in its parameter's memory order, which the fused Adam takes for granted
+                tensor = torch.empty_like(parameters[int(place)]).copy_(tensor)
             kept.setdefault(int(place), {})[what] = tensor
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": kept, "param_groups": groups})

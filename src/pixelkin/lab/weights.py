@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def load_official(path: Path) -> Tensors:
         WeightsError: it is missing, or holds anything but named tensors.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickle protocols: the answer says what matters
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         raise WeightsError(f"{path}: not a checkpoint of plain tensors") from error
     if isinstance(found, dict) and isinstance(found.get("model"), dict):

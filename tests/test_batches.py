@@ -1,0 +1,155 @@
+"""What a training run is shown, and in which order."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pixelkin.errors import ConfigError, DataError
+from pixelkin.images import read
+from pixelkin.lab.batches import Crops, hold_out, plan_epoch, spread, training_crop
+from pixelkin.lab.detectors import detector_class
+from pixelkin.lab.recipe import Degradations, TrainConfig
+from pixelkin.types import Sample
+from tiny import EXAMPLES, plant
+
+PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
+
+
+def config(**values):
+    return TrainConfig(**{"data": "-", "out": "-", "policy": "native", "crop": 32} | values)
+
+
+def samples(**counts):
+    """``cats_real=3`` makes three real samples of source cats."""
+    return [
+        Sample(f"{source}/{label}/{i}.png", source, int(label == "generated"))
+        for name, count in counts.items()
+        for source, label in [name.rsplit("_", 1)]
+        for i in range(count)
+    ]
+
+
+def shown(plan, of):
+    return Counter((of[place].source, of[place].label) for place in plan)
+
+
+def test_labels_are_drawn_equally_often_and_sources_by_their_weight():
+    some = samples(cats_real=400, dogs_real=100, gan_generated=50)
+    by_image = shown(plan_epoch(some, config(balance=1, images_per_epoch=1000), 0), some)
+    assert by_image == {("cats", 0): 400, ("dogs", 0): 100, ("gan", 1): 500}
+    by_source = shown(plan_epoch(some, config(balance=0, images_per_epoch=1000), 0), some)
+    assert by_source == {("cats", 0): 250, ("dogs", 0): 250, ("gan", 1): 500}
+    between = shown(plan_epoch(some, config(balance=0.5, images_per_epoch=900), 0), some)
+    assert between == {("cats", 0): 300, ("dogs", 0): 150, ("gan", 1): 450}
+
+
+def test_no_image_comes_again_before_all_of_its_source_have_come():
+    some = samples(cats_real=30, gan_generated=10)
+    times = Counter(plan_epoch(some, config(images_per_epoch=60), 3))
+    assert {times[place] for place in range(30)} == {1}
+    assert {times[place] for place in range(30, 40)} == {3}
+
+
+def test_a_balanced_set_is_shown_whole_in_every_epoch_in_another_order():
+    some = samples(cats_real=20, gan_generated=20)
+    first, second = (plan_epoch(some, config(), epoch) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
+    assert first == plan_epoch(some, config(), 0)
+
+
+def test_groups_are_held_out_whole():
+    some = [Sample(f"art/1_fake/{g}_{t:02}.png", "art", 1) for g in range(60) for t in range(16)]
+    some += samples(cats_real=200)
+    training, held = hold_out(some, config(validation_group=r"_\d\d\.png$", validation_share=0.2))
+    groups = [{s.path.split("_")[1] for s in part if s.label == 1} for part in (training, held)]
+    assert not groups[0] & groups[1]
+    assert 4 <= len(groups[1]) <= 22
+    assert len(training) + len(held) == len(some)
+    assert (training, held) == hold_out(some, config(validation_group=r"_\d\d\.png$", validation_share=0.2))
+
+
+def test_a_set_too_small_to_part_is_refused_by_label():
+    with pytest.raises(DataError, match="no generated images are left for"):
+        hold_out(samples(cats_real=100, gan_generated=1), config())
+    with pytest.raises(ConfigError, match="validation_group"):
+        hold_out(samples(cats_real=1), config(validation_group="("))
+
+
+def test_validation_takes_of_every_source_alike():
+    some = samples(cats_real=1000, dogs_real=10, gan_generated=100)
+    assert shown(range(60), spread(some, 60, seed=1)) == {("cats", 0): 25, ("dogs", 0): 10, ("gan", 1): 25}
+    assert len(spread(some, 10_000, seed=1)) == 1110
+
+
+@pytest.mark.parametrize("size", [(200, 300), (20, 300), (9, 7)])
+@pytest.mark.parametrize("policy", ["paper", "native"])
+def test_a_crop_has_its_size_whatever_the_picture(policy, size):
+    everything = Degradations(resize=1, blur=1, jpeg=1, webp=1)
+    for seed in range(4):
+        crop = training_crop(
+            PHOTO[: size[0], : size[1]],
+            config(policy=policy, resize=48, degradations=everything),
+            np.random.default_rng(seed),
+            fixed=False,
+        )
+        assert crop.shape == (32, 32, 3)
+        assert crop.dtype == np.uint8
+
+
+def test_a_clean_native_crop_is_a_piece_of_the_picture():
+    crop = training_crop(PHOTO, config(flip=0), np.random.default_rng(5), fixed=False)
+    windows = np.lib.stride_tricks.sliding_window_view(PHOTO[..., 0], (32, 32))
+    assert (windows == crop[..., 0]).all((2, 3)).any()
+
+
+@pytest.mark.parametrize("history", [{"jpeg": 1.0}, {"webp": 1.0}, {"blur": 1.0}, {"resize": 1.0}])
+def test_each_degradation_changes_the_crop_when_its_turn_comes(history):
+    clean, degraded = (
+        training_crop(PHOTO, config(degradations=d), np.random.default_rng(7), fixed=True)
+        for d in (Degradations(), Degradations(**history))
+    )
+    assert (clean != degraded).any()
+
+
+def test_real_and_generated_images_meet_the_same_degradations(tmp_path):
+    plant(tmp_path, 2)
+    both = [Sample(f"squares/{f}/00.png", "squares", y) for y, f in enumerate(("0_real", "0_real"))]
+    crops = [
+        Crops(tmp_path, [sample], [0], detector_class("npr")(), config(degradations=Degradations(jpeg=0.5)), 4)[0]
+        for sample in both
+    ]
+    assert torch.equal(crops[0][0], crops[1][0])
+    assert [int(label) for _, label in crops] == [0, 1]
+
+
+def test_a_tensor_is_a_function_of_seed_epoch_and_place(tmp_path):
+    some = [Sample(f"squares/1_fake/{i:02}.png", "squares", 1) for i in range(4)]
+    plant(tmp_path, 4)
+
+    def tensor(place, **values):
+        seen = config(**{"seed": 1} | values)
+        return Crops(tmp_path, some, [0, 0, 1], detector_class("npr")(), seen, values.pop("epoch", 0))[place][0]
+
+    assert torch.equal(tensor(0), tensor(0))
+    assert not torch.equal(tensor(0), tensor(1))
+    assert not torch.equal(tensor(0), tensor(0, seed=2))
+
+
+def test_an_unreadable_image_gives_its_place_to_another_of_its_label(tmp_path, caplog):
+    plant(tmp_path, 3)
+    (tmp_path / "squares/1_fake/00.png").write_bytes(b"\x89PNG")
+    some = [Sample(f"squares/1_fake/{i:02}.png", "squares", 1) for i in range(3)]
+    tensor, label = Crops(tmp_path, some, [0], detector_class("npr")(), config(), 0)[0]
+    assert tensor.shape == (3, 32, 32)
+    assert label == 1
+    assert "00.png" in caplog.text
+
+
+def test_a_set_that_cannot_be_read_at_all_stops_the_run():
+    gone = [Sample(f"1_fake/{i}.png", ".", 1) for i in range(3)]
+    with pytest.raises(DataError, match="8 images in a row"):
+        Crops(Path("nowhere"), gone, [0], detector_class("npr")(), config(), 0)[0]

@@ -1,0 +1,107 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pixelkin.config import build, override, read_toml
+from pixelkin.errors import ConfigError
+from pixelkin.lab.recipe import Degradations, TrainConfig
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    rate: float = 0.5
+    ends: tuple[float, ...] = (0.0, 1.0)
+    inner: Inner = field(default_factory=Inner)
+    maybe: Inner | None = None
+    free: dict[str, Any] = field(default_factory=dict)
+
+
+def test_tables_become_nested_dataclasses():
+    built = build(Outer, {"name": "n", "rate": 2, "ends": [1, 2], "inner": {"depth": 3}, "maybe": {"depth": 4}})
+    assert built == Outer("n", 2.0, (1.0, 2.0), Inner(3), Inner(4))
+    assert isinstance(built.rate, float)
+    assert isinstance(built.ends[0], float)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"name": "n", "rat": 1}, "no setting is named 'rat'; the names are: name, rate"),
+        ({"name": "n", "inner": {"deep": 1}}, r"'inner\.deep'; the names are: depth"),
+        ({"name": "n", "inner": 3}, "inner takes a table, not 3"),
+        ({"name": 3}, "name takes text, not 3"),
+        ({"name": "n", "rate": True}, "rate takes a number, not True"),
+        ({"name": "n", "inner": {"depth": 1.5}}, r"inner\.depth takes a whole number, not 1\.5"),
+        ({"name": "n", "ends": "ab"}, "ends takes"),
+        ({}, "missing 1 required"),
+    ],
+)
+def test_every_mistake_is_named(values, told):
+    with pytest.raises(ConfigError, match=told):
+        build(Outer, values)
+
+
+def test_settings_are_put_over_a_table_and_leave_it_as_it_was():
+    before = {"a": 1, "t": {"b": 2}}
+    after = override(before, ["a=2.5", "t.b=[1, 2]", "new.deep = true", "word=plain text", 'quoted="7"'])
+    assert after == {"a": 2.5, "t": {"b": [1, 2]}, "new": {"deep": True}, "word": "plain text", "quoted": "7"}
+    assert before == {"a": 1, "t": {"b": 2}}
+
+
+@pytest.mark.parametrize(("setting", "told"), [("lr", "key=value"), ("a.b=1", "a is no table")])
+def test_a_setting_that_is_none_is_refused(setting, told):
+    with pytest.raises(ConfigError, match=told):
+        override({"a": 1}, [setting])
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path):
+    (tmp_path / "broken.toml").write_text("a = [")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    for name in ("broken.toml", "binary.toml", "missing.toml"):
+        with pytest.raises(ConfigError, match=name):
+            read_toml(tmp_path / name)
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.name)
+def test_every_shipped_recipe_is_one(file):
+    recipe = build(TrainConfig, read_toml(file))
+    assert not Path(recipe.data).is_absolute()
+    assert recipe.epochs >= 1
+
+
+def test_the_defaults_are_the_paper_s():
+    paper = TrainConfig(data="d", out="o")
+    assert (paper.lr, paper.betas, paper.batch, paper.epochs) == (2e-4, (0.9, 0.999), 32, 50)
+    assert (paper.policy, paper.resize, paper.crop, paper.flip) == ("paper", 256, 224, 0.5)
+    assert paper.degradations == Degradations()
+    expected = [2e-4] * 11 + [1.8e-4] * 10 + [1.62e-4] * 10 + [1.458e-4] * 10 + [1.3122e-4] * 9
+    assert [paper.lr_at(epoch) for epoch in range(50)] == pytest.approx(expected)
+    assert TrainConfig(data="d", out="o", lr_decay=0.01).lr_at(49) == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"policy": "both"}, "policy is one of paper, native"),
+        ({"crop": 300}, "does not fit"),
+        ({"batch": 0}, "batch is 1 or more"),
+        ({"validation_share": 1.0}, "between 0 and 1"),
+        ({"betas": [0.9]}, "two numbers"),
+        ({"degradations": {"jpeg": 1.5}}, r"degradations\.jpeg is a probability"),
+        ({"degradations": {"scale": [0.0, 1.0]}}, "above zero"),
+        ({"degradations": {"sigma": [2.0, 1.0]}}, r"\[least, greatest\]"),
+    ],
+)
+def test_settings_out_of_range_are_named(values, told):
+    with pytest.raises(ConfigError, match=told):
+        build(TrainConfig, {"data": "d", "out": "o"} | values)

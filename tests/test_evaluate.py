@@ -1,0 +1,180 @@
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from test_scoring import Brightness
+from tiny import EXAMPLES
+
+from pixelkin import tables
+from pixelkin.errors import ConfigError, DataError
+from pixelkin.evaluate import Subject, evaluate, measure, measured
+from pixelkin.types import Card, Sample, Scored
+
+ABOUT = {"model": "m", "model_sha256": "f" * 64, "dataset": "d", "dataset_sha256": "e" * 64, "protocol": {"input": "whole"}}
+CARD = Card(
+    name="m", version="1", system="npr", paper="-", weights_sha256="-", trained_on="-", licence="-", tile=8,
+    real_below=0.3, generated_above=0.7,
+)  # fmt: skip
+
+
+def scored(source, label, scores):
+    return [Scored(Sample(f"{source}/{label}/{i}.png", source, label), float(s)) for i, s in enumerate(scores)]
+
+
+def noisy(source, count, seed=0, gap=1.0):
+    rng = np.random.default_rng(seed)
+    squash = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    return [
+        *scored(source, 0, squash(rng.normal(-gap / 2, 1, count))),
+        *scored(source, 1, squash(rng.normal(gap / 2, 1, count))),
+    ]
+
+
+def report(rows, **how):
+    return evaluate(rows, **ABOUT | {"resamples": 200} | how)
+
+
+def strict(text):
+    """JSON without NaN and infinities."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_each_source_has_its_row_and_the_mean_is_unweighted():
+    result = report([*noisy("gan", 30), *noisy("diffusion", 80, seed=1)])
+    assert [(r.source, r.real, r.generated, r.joined) for r in result.rows] == [
+        ("diffusion", 80, 80, None),
+        ("gan", 30, 30, None),
+    ]
+    for name, figure in result.mean.items():
+        assert figure.value == pytest.approx(np.mean([row.figures[name].value for row in result.rows]))
+
+
+def test_figures_are_scikit_learn_s():
+    rows = noisy("gan", 50)
+    scores, labels = [r.score for r in rows], [r.sample.label for r in rows]
+    figures = report(rows).rows[0].figures
+    assert figures["auc"].value == pytest.approx(roc_auc_score(labels, scores))
+    assert figures["ap"].value == pytest.approx(average_precision_score(labels, scores))
+
+
+def test_sources_of_one_label_are_measured_against_all_such_of_the_other():
+    rows = [*scored("paired", 0, [0.1]), *scored("paired", 1, [0.9]), *scored("camera", 0, [0.2, 0.3])]
+    rows += [*scored("phone", 0, [0.6]), *scored("sd", 1, [0.5, 0.7, 0.8])]
+    by_source = {row.source: row for row in report(rows).rows}
+    counts = {name: (row.real, row.generated, row.joined) for name, row in by_source.items()}
+    assert counts == {
+        "camera": (2, 3, "generated"),
+        "paired": (1, 1, None),
+        "phone": (1, 3, "generated"),
+        "sd": (3, 3, "real"),
+    }
+    assert by_source["phone"].figures["auc"].value == pytest.approx(2 / 3)
+    assert by_source["sd"].figures["acc_real"].value == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("label", "defined"), [(0, "acc_real"), (1, "acc_generated")])
+def test_a_set_of_one_label_leaves_out_what_is_not_defined_and_says_so(label, defined):
+    result = report(scored("only", label, [0.2, 0.9]))
+    figures = strict(result.to_json())["rows"][0]["figures"]
+    assert figures["auc"] == {"value": None, "low": None, "high": None}
+    assert figures[defined]["value"] == 0.5
+    assert "not defined" in tables.markdown(result)
+
+
+def test_unreadable_images_are_counted_and_named():
+    lost = Scored(Sample("gan/0/lost.png", "gan", 0), None, "lost.png: cut short")
+    result = report([*noisy("gan", 10), lost])
+    assert result.rows[0].unreadable == 1
+    assert result.unreadable == {"gan/0/lost.png": "lost.png: cut short"}
+    assert "lost.png: cut short" in tables.markdown(result)
+    with pytest.raises(DataError, match="none of 1 images"):
+        report([lost])
+
+
+def test_intervals_hold_the_value_and_narrow_with_more_images():
+    small, large = (report(noisy("gan", n)).rows[0].figures for n in (20, 500))
+    for name, figure in large.items():
+        assert figure.low <= figure.high
+        if name != "ece":  # the calibration error of a resample is biased upwards
+            assert figure.low <= figure.value <= figure.high
+            assert figure.high - figure.low < small[name].high - small[name].low
+
+
+def test_the_interval_is_that_of_a_plain_bootstrap():
+    rows = noisy("gan", 100)
+    scores, labels = np.array([r.score for r in rows]), np.array([r.sample.label for r in rows])
+    rng = np.random.default_rng(9)
+    values = []
+    for _ in range(600):
+        places = np.concatenate([rng.choice(np.flatnonzero(labels == y), np.sum(labels == y)) for y in (0, 1)])
+        values.append(roc_auc_score(labels[places], scores[places]))
+    figure = report(rows, resamples=600).rows[0].figures["auc"]
+    assert (figure.low, figure.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.015)
+
+
+def test_the_same_seed_gives_the_same_report():
+    rows = noisy("gan", 20)
+    assert report(rows, seed=1) == report(rows, seed=1)
+    assert report(rows, seed=1) != report(rows, seed=2)
+
+
+def test_the_card_s_thresholds_are_measured_beside():
+    rows = [*scored("s", 0, [0.1, 0.5, 0.8, 0.9]), *scored("s", 1, [0.2, 0.6, 0.71, 0.99])]
+    figures = report(rows, card=CARD).rows[0].figures
+    assert {k: figures[k].value for k in ("false_alarms", "caught", "uncertain")} == {
+        "false_alarms": 0.5,
+        "caught": 0.5,
+        "uncertain": 0.25,
+    }
+    assert "false_alarms" not in report(rows).rows[0].figures
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for folder, kind in (("0_real", "photo"), ("1_fake", "generated")):
+        (tmp_path / folder).mkdir()
+        for file in EXAMPLES.glob(f"{kind}-*"):
+            shutil.copy(file, tmp_path / folder)
+    (tmp_path / "1_fake" / "bad.png").write_bytes(b"bad")
+    return tmp_path
+
+
+def test_measure_checks_scores_and_reports(tree):
+    told, stages = [], []
+    subject = Subject(Brightness(), "brightness", "0" * 64, "the whole picture")
+    how = {"resamples": 50, "on_facts": told.append, "on_image": lambda stage, of: stages.append((stage, of))}
+    result = measure(subject, tree, "jpeg:75", **how)
+    assert told[0].unreadable.keys() == result.unreadable.keys() == {"1_fake/bad.png"}
+    assert stages == [("checking", 9)] * 9 + [("scoring", 9)] * 9
+    assert result.protocol["input"] == "the whole picture"
+    assert result.protocol["degradation"] == "jpeg:75"
+    assert result.dataset_sha256 == told[0].sha256
+    assert (result.rows[0].real, result.rows[0].generated, result.rows[0].unreadable) == (4, 4, 1)
+    assert measure(subject, tree, "jpeg:75", resamples=50, workers=1) == result
+    with pytest.raises(ConfigError, match="jpg"):
+        measure(subject, tree, "jpg:75")
+
+
+def test_a_page_tells_what_was_measured_how(tree):
+    page = tables.markdown(report([*noisy("gan", 5), *scored("camera", 0, [0.3]), *scored("sd", 1, [0.4])], card=CARD))
+    for told in ("f" * 64, "e" * 64, "input: whole", "200 resamples", "| gan | 5 | 5 |", "| sd | 1+ | 1 |", "**mean**", "false alarms"):
+        assert told in page
+    assert not any(word in page for word in ("nan", "None"))
+
+
+def test_the_means_of_saved_reports_are_what_a_card_tells(tmp_path):
+    result = report(noisy("gan", 5))
+    (tmp_path / "r.json").write_text(result.to_json())
+    found = measured([f"clean={tmp_path / 'r.json'}"])
+    assert found["clean"]["mean"]["auc"]["value"] == result.mean["auc"].value
+    assert not math.isnan(found["clean"]["mean"]["auc"]["low"])
+    for wrong in ("clean", f"clean={tmp_path / 'gone.json'}"):
+        with pytest.raises(ConfigError):
+            measured([wrong])

@@ -1,0 +1,59 @@
+import shutil
+
+import numpy as np
+import pytest
+from tiny import EXAMPLES
+
+from pixelkin.data import find_samples
+from pixelkin.degrade import parse
+from pixelkin.scoring import score
+
+
+class Brightness:
+    """A scorer with a known answer: the mean of the picture over 255."""
+
+    def score(self, pictures):
+        return [float(np.mean(picture.pixels)) / 255 for picture in pictures]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for folder in ("0_real", "1_fake"):
+        (tmp_path / folder).mkdir()
+        for place, file in enumerate(sorted(EXAMPLES.glob("photo-*"))):
+            shutil.copy(file, tmp_path / folder / f"{place}{file.suffix}")
+    (tmp_path / "0_real" / "1b.png").write_bytes(b"\x89PNG")
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", [{"batch": 1}, {"batch": 3}, {"batch": 100}, {"workers": 2, "batch": 4}])
+def test_scores_come_in_order_whatever_the_batch_and_the_workers(tree, how):
+    samples, seen = find_samples(tree), []
+    scored = list(score(Brightness(), tree, samples, on_image=lambda: seen.append(1), **how))
+    assert [each.sample for each in scored] == samples
+    assert len(seen) == len(samples) == 9
+    errors = [each for each in scored if each.score is None]
+    assert [each.sample.path for each in errors] == ["0_real/1b.png"]
+    assert "1b.png" in errors[0].error
+    assert [each.score for each in scored if each.score is not None] == [
+        Brightness().score([picture])[0] for picture in whole(tree, samples)
+    ]
+
+
+def whole(tree, samples):
+    from pixelkin.images import read
+
+    return [read(tree / sample.path) for sample in samples if sample.path != "0_real/1b.png"]
+
+
+def test_a_chain_is_put_on_every_picture(tree):
+    samples = find_samples(tree)[:1]
+    plain, degraded = (next(iter(score(Sides(), tree, samples, chain=parse(c)))).score for c in ("", "resize:0.5"))
+    assert degraded == pytest.approx(plain / 4, rel=0.01)
+
+
+class Sides:
+    """A scorer of area, in megapixels."""
+
+    def score(self, pictures):
+        return [picture.width * picture.height / 1e6 for picture in pictures]

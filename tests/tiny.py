@@ -1,0 +1,55 @@
+"""A training set and a recipe so small that a whole run takes a few seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SIDE = 48
+RECIPE = {
+    "policy": "native",
+    "crop": 32,
+    "batch": 8,
+    "epochs": 2,
+    "images_per_epoch": 40,
+    "validation_share": 0.25,
+    "workers": 0,
+    "accelerator": "cpu",
+    "threads": 1,
+}
+
+
+def squares(count):
+    """The ``count`` most detailed squares of the example photographs, uint8 (SIDE, SIDE, 3)."""
+    photographs = [np.array(Image.open(file).convert("RGB")) for file in sorted(EXAMPLES.glob("photo-*"))]
+    candidates = [
+        picture[top : top + SIDE, left : left + SIDE]
+        for picture in photographs
+        for top in range(0, picture.shape[0] - SIDE, SIDE)
+        for left in range(0, picture.shape[1] - SIDE, SIDE)
+    ]
+    return sorted(candidates, key=lambda square: -np.abs(np.diff(square.astype(int), axis=1)).mean())[:count]
+
+
+def plant(root, count=24):
+    """Photographs against the same photographs after nearest-neighbour up-sampling; returns ``root``."""
+    for place, square in enumerate(squares(count)):
+        doubled = square[::2, ::2].repeat(2, 0).repeat(2, 1)
+        for folder, pixels in (("0_real", square), ("1_fake", doubled)):
+            file = root / "squares" / folder / f"{place:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return root
+
+
+def settings(**values):
+    """``--set`` arguments of `RECIPE` with ``values`` over it."""
+    words = {True: "true", False: "false"}
+    pairs = (RECIPE | values).items()
+    return [
+        f"--set={k}={words.get(v, v) if isinstance(v, bool) else repr(v) if isinstance(v, str) else v}"
+        for k, v in pairs
+    ]
