@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import EXAMPLES, plant
 
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.images import read
@@ -13,7 +14,6 @@ from pixelkin.lab.batches import Crops, hold_out, plan_epoch, spread, training_c
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.recipe import Degradations, TrainConfig
 from pixelkin.types import Sample
-from tiny import EXAMPLES, plant
 
 PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
 
@@ -119,7 +119,9 @@ def test_real_and_generated_images_meet_the_same_degradations(tmp_path):
     plant(tmp_path, 2)
     both = [Sample(f"squares/{f}/00.png", "squares", y) for y, f in enumerate(("0_real", "0_real"))]
     crops = [
-        Crops(tmp_path, [sample], [0], detector_class("npr")(), config(degradations=Degradations(jpeg=0.5)), 4)[0]
+        Crops(
+            tmp_path, [sample], [0], detector_class("npr")(), config(degradations=Degradations(jpeg=0.5)), 4
+        )[0]
         for sample in both
     ]
     assert torch.equal(crops[0][0], crops[1][0])
@@ -132,7 +134,9 @@ def test_a_tensor_is_a_function_of_seed_epoch_and_place(tmp_path):
 
     def tensor(place, **values):
         seen = config(**{"seed": 1} | values)
-        return Crops(tmp_path, some, [0, 0, 1], detector_class("npr")(), seen, values.pop("epoch", 0))[place][0]
+        return Crops(tmp_path, some, [0, 0, 1], detector_class("npr")(), seen, values.pop("epoch", 0))[place][
+            0
+        ]
 
     assert torch.equal(tensor(0), tensor(0))
     assert not torch.equal(tensor(0), tensor(1))

@@ -18,7 +18,18 @@ from pixelkin import __version__, cli
 from pixelkin.models import DEFAULT, SHIPPED
 
 PHOTOS = sorted(EXAMPLES.glob("photo-*"))
-FIELDS = ["path", "verdict", "probability", "score", "width", "height", "format", "model", "model_sha256", "error"]
+FIELDS = [
+    "path",
+    "verdict",
+    "probability",
+    "score",
+    "width",
+    "height",
+    "format",
+    "model",
+    "model_sha256",
+    "error",
+]
 
 
 @pytest.fixture
@@ -173,7 +184,9 @@ def test_help_answers_at_once_and_loads_neither_torch_nor_a_runtime():
         assert program("--help").returncode == 0
         times.append(time.perf_counter() - began)
     assert min(times) < 0.4
-    loaded = "import sys; from pixelkin import cli; print({'torch', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    loaded = (
+        "import sys; from pixelkin import cli; print({'torch', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    )
     answer = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"
 
@@ -187,7 +200,10 @@ def test_judging_needs_no_torch(tmp_path):
 def test_without_the_laboratory_training_says_what_to_install(tmp_path):
     hidden = "import sys; sys.modules['torch'] = None; sys.argv = ['pixelkin', 'train', '--out', 'x'];"
     done = subprocess.run(
-        [sys.executable, "-c", hidden + "from pixelkin.cli import main; main()"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", hidden + "from pixelkin.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "pip install 'pixelkin[lab]'" in done.stderr
@@ -201,7 +217,9 @@ def test_from_images_to_a_model_that_judges(run, tmp_path):
     assert "32 images (32 PNG)" in err
     assert "unreadable: " in err
     assert "bad.png" in err
-    status, page, _ = run("evaluate", "--data", data, "--run", tmp_path / "run", "--out", tmp_path / "report", "--workers", 0)
+    status, page, _ = run(
+        "evaluate", "--data", data, "--run", tmp_path / "run", "--out", tmp_path / "report", "--workers", 0
+    )
     assert status == 0
     assert "squares" in page
     assert "1 images could not be read" in page
@@ -214,7 +232,9 @@ def test_from_images_to_a_model_that_judges(run, tmp_path):
     status, out, _ = run("detect", "--json", "--model", model, PHOTOS[0])
     assert status == 0
     assert json.loads(out)["model"] == "mine"
-    status, page, _ = run("evaluate", "--data", data, "--model", model, "--out", tmp_path / "r2", "--degrade", "jpeg:75")
+    status, page, _ = run(
+        "evaluate", "--data", data, "--model", model, "--out", tmp_path / "r2", "--degrade", "jpeg:75"
+    )
     assert status == 0
     assert "jpeg:75" in page
     assert json.loads((tmp_path / "r2" / "report.json").read_text())["protocol"]["degradation"] == "jpeg:75"
@@ -224,7 +244,9 @@ def test_the_recipe_file_and_its_overrides_meet(run, tmp_path):
     data = plant(tmp_path / "data", 16)
     recipe = tmp_path / "recipe.toml"
     lines = [f"{k} = {json.dumps(v)}" for k, v in RECIPE.items()]
-    recipe.write_text("\n".join([f'data = "{data}"', f'out = "{tmp_path / "run"}"', *lines, "[degradations]", "jpeg = 0.5"]))
+    recipe.write_text(
+        "\n".join([f'data = "{data}"', f'out = "{tmp_path / "run"}"', *lines, "[degradations]", "jpeg = 0.5"])
+    )
     status, _, err = run("train", recipe, "--set", "epochs=1", "--set", "degradations.jpeg=2")
     assert status == 2
     assert "degradations.jpeg is a probability" in err

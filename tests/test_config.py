@@ -27,7 +27,9 @@ class Outer:
 
 
 def test_tables_become_nested_dataclasses():
-    built = build(Outer, {"name": "n", "rate": 2, "ends": [1, 2], "inner": {"depth": 3}, "maybe": {"depth": 4}})
+    built = build(
+        Outer, {"name": "n", "rate": 2, "ends": [1, 2], "inner": {"depth": 3}, "maybe": {"depth": 4}}
+    )
     assert built == Outer("n", 2.0, (1.0, 2.0), Inner(3), Inner(4))
     assert isinstance(built.rate, float)
     assert isinstance(built.ends[0], float)

@@ -99,7 +99,9 @@ def test_unreadable_files_are_named_with_their_reason(tmp_path):
     (tmp_path / "1_fake" / "text.png").write_text("hello")
     result = facts(tmp_path)
     assert list(result.unreadable) == ["0_real/cut.jpg", "1_fake/empty.png", "1_fake/text.png"]
-    for reason, told in zip(result.unreadable.values(), ("cut short", "0 bytes", "not an image"), strict=True):
+    for reason, told in zip(
+        result.unreadable.values(), ("cut short", "0 bytes", "not an image"), strict=True
+    ):
         assert told in reason
     assert (result.real.images, result.generated.images) == (1, 1)
 
@@ -143,6 +145,11 @@ def test_a_set_of_one_label_is_warned_of(tmp_path, folder, only):
 
 def test_the_digest_tells_labels_and_paths(tmp_path):
     samples = [Sample("a", "s", 0), Sample("b", "s", 1)]
-    others = [samples[:1], samples[::-1], [Sample("a", "s", 1), samples[1]], [Sample("c", "s", 0), samples[1]]]
+    others = [
+        samples[:1],
+        samples[::-1],
+        [Sample("a", "s", 1), samples[1]],
+        [Sample("c", "s", 0), samples[1]],
+    ]
     assert len({digest(s) for s in (samples, *others)}) == 5
     assert find_images(tmp_path) == []

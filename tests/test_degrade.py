@@ -28,7 +28,9 @@ def test_blur_takes_detail_away_and_keeps_the_mean():
     assert blurred.mean() == pytest.approx(PHOTO.mean(), rel=0.01)
 
 
-@pytest.mark.parametrize(("scale", "size"), [(0.5, (80, 100)), (1.5, (240, 300)), (0.333, (53, 67)), (0.001, (1, 1))])
+@pytest.mark.parametrize(
+    ("scale", "size"), [(0.5, (80, 100)), (1.5, (240, 300)), (0.333, (53, 67)), (0.001, (1, 1))]
+)
 def test_resizing_rounds_the_sides(scale, size):
     for name in degrade.FILTERS:
         assert degrade.resize(PHOTO, scale, name).shape == (*size, 3)
@@ -48,7 +50,9 @@ def test_a_chain_can_be_sent_to_worker_processes():
     assert (degrade.apply(sent, PHOTO) == degrade.apply(steps, PHOTO)).all()
 
 
-@pytest.mark.parametrize("step", ["jpg:75", "jpeg", "jpeg:", "jpeg:101", "jpeg:0", "resize:0", "blur:-1", "webp:nan", "blur:x"])
+@pytest.mark.parametrize(
+    "step", ["jpg:75", "jpeg", "jpeg:", "jpeg:101", "jpeg:0", "resize:0", "blur:-1", "webp:nan", "blur:x"]
+)
 def test_a_step_that_is_none_is_named(step):
     with pytest.raises(ConfigError) as refused:
         degrade.parse(f"blur:1,{step}")

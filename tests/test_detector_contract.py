@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny import EXAMPLES
 
 from pixelkin.errors import UnknownDetectorError
 from pixelkin.images import from_pixels, read
@@ -11,7 +12,6 @@ from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.weights import load_strictly, load_tensors, save_tensors
 from pixelkin.types import Card
-from tiny import EXAMPLES
 
 TOGETHER = {"rtol": 1e-4, "atol": 1e-5}
 CARD = Card(

@@ -13,7 +13,13 @@ from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import Subject, evaluate, measure, measured
 from pixelkin.types import Card, Sample, Scored
 
-ABOUT = {"model": "m", "model_sha256": "f" * 64, "dataset": "d", "dataset_sha256": "e" * 64, "protocol": {"input": "whole"}}
+ABOUT = {
+    "model": "m",
+    "model_sha256": "f" * 64,
+    "dataset": "d",
+    "dataset_sha256": "e" * 64,
+    "protocol": {"input": "whole"},
+}
 CARD = Card(
     name="m", version="1", system="npr", paper="-", weights_sha256="-", trained_on="-", licence="-", tile=8,
     real_below=0.3, generated_above=0.7,
@@ -21,7 +27,9 @@ CARD = Card(
 
 
 def scored(source, label, scores):
-    return [Scored(Sample(f"{source}/{label}/{i}.png", source, label), float(s)) for i, s in enumerate(scores)]
+    return [
+        Scored(Sample(f"{source}/{label}/{i}.png", source, label), float(s)) for i, s in enumerate(scores)
+    ]
 
 
 def noisy(source, count, seed=0, gap=1.0):
@@ -113,7 +121,9 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
     rng = np.random.default_rng(9)
     values = []
     for _ in range(600):
-        places = np.concatenate([rng.choice(np.flatnonzero(labels == y), np.sum(labels == y)) for y in (0, 1)])
+        places = np.concatenate(
+            [rng.choice(np.flatnonzero(labels == y), np.sum(labels == y)) for y in (0, 1)]
+        )
         values.append(roc_auc_score(labels[places], scores[places]))
     figure = report(rows, resamples=600).rows[0].figures["auc"]
     assert (figure.low, figure.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.015)
@@ -163,8 +173,19 @@ def test_measure_checks_scores_and_reports(tree):
 
 
 def test_a_page_tells_what_was_measured_how(tree):
-    page = tables.markdown(report([*noisy("gan", 5), *scored("camera", 0, [0.3]), *scored("sd", 1, [0.4])], card=CARD))
-    for told in ("f" * 64, "e" * 64, "input: whole", "200 resamples", "| gan | 5 | 5 |", "| sd | 1+ | 1 |", "**mean**", "false alarms"):
+    page = tables.markdown(
+        report([*noisy("gan", 5), *scored("camera", 0, [0.3]), *scored("sd", 1, [0.4])], card=CARD)
+    )
+    for told in (
+        "f" * 64,
+        "e" * 64,
+        "input: whole",
+        "200 resamples",
+        "| gan | 5 | 5 |",
+        "| sd | 1+ | 1 |",
+        "**mean**",
+        "false alarms",
+    ):
         assert told in page
     assert not any(word in page for word in ("nan", "None"))
 

@@ -73,7 +73,9 @@ def test_a_detector_that_learnt_nothing_numbers_is_refused_and_nothing_is_writte
     with torch.no_grad():
         detector.fc1.weight.fill_(float("nan"))
     with pytest.raises(ParityError):
-        check_parity(to_onnx(detector, load(run / "model.onnx").card), detector, [read(PHOTO).pixels[:64, :64]])
+        check_parity(
+            to_onnx(detector, load(run / "model.onnx").card), detector, [read(PHOTO).pixels[:64, :64]]
+        )
     with pytest.raises(ParityError, match="no picture to compare"):
         check_parity(to_onnx(detector, load(run / "model.onnx").card), detector, [])
 
@@ -101,7 +103,9 @@ def test_batches_and_threads_do_not_change_an_answer(exported):
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("below", "above", "verdict"), [(0, 0, "generated"), (1, 1, "real"), (0, 1, "uncertain")])
+@pytest.mark.parametrize(
+    ("below", "above", "verdict"), [(0, 0, "generated"), (1, 1, "real"), (0, 1, "uncertain")]
+)
 def test_the_two_thresholds_of_the_card_make_the_verdict(exported, below, above, verdict, tmp_path):
     card = dataclasses.replace(exported[1], real_below=float(below), generated_above=float(above))
     (tmp_path / "m.onnx").write_bytes(with_card(exported[0].read_bytes(), card))

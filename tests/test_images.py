@@ -269,7 +269,9 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         assert str(path) in str(refused.value)
 
 
-@pytest.mark.parametrize("array", [PIXELS.astype(float), PIXELS[..., 0], PIXELS[..., :2], PIXELS[:0], PIXELS.astype(np.uint16)])
+@pytest.mark.parametrize(
+    "array", [PIXELS.astype(float), PIXELS[..., 0], PIXELS[..., :2], PIXELS[:0], PIXELS.astype(np.uint16)]
+)
 def test_arrays_that_are_no_pictures_are_refused(array):
     with pytest.raises(ImageError, match="is no picture"):
         from_pixels(array)

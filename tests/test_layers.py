@@ -23,7 +23,13 @@ LAYERS = [
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 ROOT = Path(pixelkin.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-ONLY_IN = {"torch": "lab", "lightning_fabric": "lab", "safetensors": "lab", "typer": "cli show", "rich": "show"}
+ONLY_IN = {
+    "torch": "lab",
+    "lightning_fabric": "lab",
+    "safetensors": "lab",
+    "typer": "cli show",
+    "rich": "show",
+}
 
 
 def room_of(file):
@@ -76,7 +82,11 @@ def test_the_laboratory_is_imported_by_itself_and_inside_commands_only(file):
 
 @pytest.mark.parametrize(("package", "rooms"), ONLY_IN.items())
 def test_a_heavy_package_stays_in_its_room(package, rooms):
-    users = {room_of(file) for file in FILES if package in {n.split(".")[0] for n in imports(ast.parse(file.read_text()))}}
+    users = {
+        room_of(file)
+        for file in FILES
+        if package in {n.split(".")[0] for n in imports(ast.parse(file.read_text()))}
+    }
     assert users
     assert users <= set(rooms.split())
 
@@ -86,4 +96,8 @@ def test_detectors_never_import_one_another():
     systems = {file.stem for file in folder.glob("*.py")} - {"__init__", "base"}
     for name in systems:
         found = imports(ast.parse((folder / f"{name}.py").read_text()))
-        assert not [other for other in found if other.startswith("pixelkin.lab.detectors.") and other.split(".")[3] in systems]
+        assert not [
+            other
+            for other in found
+            if other.startswith("pixelkin.lab.detectors.") and other.split(".")[3] in systems
+        ]

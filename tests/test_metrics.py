@@ -38,7 +38,9 @@ def test_metrics_agree_with_scikit_learn(rows):
     scores, labels = columns(rows)
     real, generated = labels == 0, labels == 1
     assert metrics.accuracy(scores, labels) == pytest.approx(accuracy_score(labels, scores > 0.5))
-    assert metrics.accuracy_real(scores, labels) == pytest.approx(accuracy_score(labels[real], scores[real] > 0.5))
+    assert metrics.accuracy_real(scores, labels) == pytest.approx(
+        accuracy_score(labels[real], scores[real] > 0.5)
+    )
     caught = accuracy_score(labels[generated], scores[generated] > 0.5)
     assert metrics.accuracy_generated(scores, labels) == pytest.approx(caught)
     assert metrics.average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores))

@@ -85,5 +85,3 @@ def test_the_colours_run_from_blue_through_white_to_red():
     assert blue[2] > blue[0]
     assert white.min() > 240
     assert red[0] > red[2]
-
-

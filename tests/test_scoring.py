@@ -48,7 +48,9 @@ def whole(tree, samples):
 
 def test_a_chain_is_put_on_every_picture(tree):
     samples = find_samples(tree)[:1]
-    plain, degraded = (next(iter(score(Sides(), tree, samples, chain=parse(c)))).score for c in ("", "resize:0.5"))
+    plain, degraded = (
+        next(iter(score(Sides(), tree, samples, chain=parse(c)))).score for c in ("", "resize:0.5")
+    )
     assert degraded == pytest.approx(plain / 4, rel=0.01)
 
 

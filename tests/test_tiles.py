@@ -32,7 +32,9 @@ def test_enough_tiles_cover_all_but_an_odd_last_row_and_column(height, width, si
     assert seen[: max(height - 1, 1), : max(width - 1, 1)].all()
 
 
-@pytest.mark.parametrize(("size", "tiles"), [((1024, 1024), 16), ((427, 640), 16), ((128, 5000), 16), ((5000, 100), 16)])
+@pytest.mark.parametrize(
+    ("size", "tiles"), [((1024, 1024), 16), ((427, 640), 16), ((128, 5000), 16), ((5000, 100), 16)]
+)
 def test_a_large_picture_gets_all_the_tiles_it_may(size, tiles):
     assert len(tile_boxes(*size, 128, 16)) == tiles
 
@@ -57,4 +59,8 @@ def test_a_small_picture_is_repeated_with_its_grid_phase_kept():
 
 def test_joining_rules():
     logits = np.array([-1.0, 0.0, 4.0])
-    assert {name: float(join(logits)) for name, join in JOINS.items()} == {"mean": 1.0, "median": 0.0, "max": 4.0}
+    assert {name: float(join(logits)) for name, join in JOINS.items()} == {
+        "mean": 1.0,
+        "median": 0.0,
+        "max": 4.0,
+    }

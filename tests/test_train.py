@@ -9,14 +9,14 @@ import time
 
 import pytest
 import torch
+from tiny import RECIPE, plant
+from tiny import settings as words
 
 from pixelkin import config as settings
 from pixelkin.errors import RunError
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.train import BEST, DATA, LAST, load_run, train
 from pixelkin.lab.weights import load_tensors
-from tiny import RECIPE, plant
-from tiny import settings as words
 
 QUICK = dict(os.environ, OMP_NUM_THREADS="1")
 
@@ -101,7 +101,14 @@ def test_a_run_killed_at_any_moment_and_resumed_equals_one_that_was_not(data, tm
 
 def test_two_processes_under_torchrun_train_one_network(data, tmp_path):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-port=0",
+        "--standalone",
+    ]
     command += ["-m", "pixelkin", "train", f"--data={data}", f"--out={run}", *words()]
     done = subprocess.run(command, env=QUICK, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr

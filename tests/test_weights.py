@@ -14,7 +14,9 @@ def npr():
     return detector_class("npr")().eval()
 
 
-@pytest.mark.parametrize("wrapped", [lambda s: s, lambda s: {"model": s}, lambda s: {f"module.{k}": v for k, v in s.items()}])
+@pytest.mark.parametrize(
+    "wrapped", [lambda s: s, lambda s: {"model": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
+)
 def test_an_official_checkpoint_loads_strictly(npr, tmp_path, wrapped):
     torch.save(wrapped(npr.state_dict()), tmp_path / "NPR.pth")
     other = detector_class("npr")().eval()
@@ -29,7 +31,12 @@ def test_weights_of_another_network_are_refused_by_name_and_change_nothing(npr):
     wrong["conv1.weight"] = torch.zeros(64, 3, 7, 7)
     with pytest.raises(WeightsError, match="weights of NPR") as refused:
         load_strictly(npr, wrong, "other.pth")
-    for told in ("other.pth", "1 missing (fc1.bias)", "1 unknown (head.weight)", "(64, 3, 7, 7), not (64, 3, 3, 3)"):
+    for told in (
+        "other.pth",
+        "1 missing (fc1.bias)",
+        "1 unknown (head.weight)",
+        "(64, 3, 7, 7), not (64, 3, 3, 3)",
+    ):
         assert told in str(refused.value)
     assert all(torch.equal(v, before[k]) for k, v in npr.state_dict().items())
 

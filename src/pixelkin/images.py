@@ -42,7 +42,9 @@ def decode(data: bytes, name: str = "the image") -> Picture:
             warnings.simplefilter("ignore")
             return _decode(data)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})") from error
+        raise ImageError(
+            f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})"
+        ) from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: over {MAX_PIXELS:,} pixels") from error
     except ImageError as error:
@@ -125,4 +127,3 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         white = Image.new("RGBA", coloured.size, "white")
         upright = Image.alpha_composite(white, coloured)
     return np.array(upright.convert("RGB"))
-

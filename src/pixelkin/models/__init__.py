@@ -15,7 +15,9 @@ class Shipped:
 
 
 SHIPPED = {
-    "npr-first": Shipped("npr-first.onnx", "0" * 64),
+    "npr-first": Shipped(
+        "npr-first.onnx", "ffecda84543c240bded2e0da69a57ae4f8d737bf7134bf5e90df0ae0150c7d5c"
+    ),
 }
 DEFAULT = "npr-first"
 
