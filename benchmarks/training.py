@@ -40,13 +40,13 @@ def images_per_second(way: str, crop: int, batch: int, steps: int) -> float:
             began = time.perf_counter()
         loss = network.loss(images, labels)
         adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         adam.step()
     return steps * batch / (time.perf_counter() - began)
 
 
 def gemm_ceiling(side: int = 2048, times: int = 5) -> float:
-    """Floating-point operations per second, in 1e9, of a large matrix product: what convolutions can reach."""
+    """Operations per second, in 1e9, of a large matrix product: what convolutions can reach."""
     a, b = torch.randn(side, side), torch.randn(side, side)
     torch.mm(a, b)
     began = time.perf_counter()

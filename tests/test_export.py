@@ -133,7 +133,7 @@ def test_the_heat_map_lays_each_tile_s_probability_in_its_place(exported):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda data: b"", "not an ONNX model"),
+        (lambda _: b"", "not an ONNX model"),
         (lambda data: data[: len(data) // 2], "not an ONNX model"),
         (lambda data: without_card(data), "without the card"),
         (lambda data: with_metadata(data, "{"), "card cannot be read"),

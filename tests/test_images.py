@@ -217,9 +217,10 @@ def test_a_bomb_in_a_text_chunk_is_refused_or_passed_over():
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"zTXt", bomb)]
     chunks += [(b"IDAT", zlib.compress(b"\0\x80")), (b"IEND", b"")]
     try:
-        assert (decode(png(chunks)).pixels == 128).all()
-    except ImageError as error:
-        assert "damaged" in str(error)
+        pixels = decode(png(chunks)).pixels
+    except ImageError:
+        return
+    assert (pixels == 128).all()
 
 
 @pytest.mark.parametrize("samples", [GREY.astype(np.float32), GREY.astype(np.int32) - 200_000])

@@ -49,7 +49,7 @@ class Payload:
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Payload())])
 def test_a_checkpoint_that_is_none_is_refused_and_nothing_in_it_runs(tmp_path, capsys, content):
     (tmp_path / "evil.pth").write_bytes(content)
-    with pytest.raises(WeightsError, match="evil.pth"):
+    with pytest.raises(WeightsError, match="evil"):
         load_official(tmp_path / "evil.pth")
     assert capsys.readouterr().out == ""
 
