@@ -6,9 +6,12 @@ import pytest
 
 from pixelkin.config import build, override, read_toml
 from pixelkin.errors import ConfigError
+from pixelkin.lab.export import ExportConfig
 from pixelkin.lab.recipe import Degradations, TrainConfig
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+CARDS = [file for file in SHIPPED if file.name.endswith(".card.toml")]
+RECIPES = [file for file in SHIPPED if file not in CARDS]
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ def test_every_shipped_recipe_is_one(file):
     recipe = build(TrainConfig, read_toml(file))
     assert not Path(recipe.data).is_absolute()
     assert recipe.epochs >= 1
+
+
+@pytest.mark.parametrize("file", CARDS, ids=lambda file: file.name)
+def test_every_shipped_card_says_what_it_must(file):
+    card = build(ExportConfig, read_toml(file))
+    assert all((card.name, card.licence, card.trained_on, card.limits))
 
 
 def test_the_defaults_are_the_paper_s():

@@ -28,7 +28,8 @@ def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int6
     Returns:
         int, shape (n, 4), 1 <= n <= ``most``: top, left, bottom, right.
     """
-    rows, columns = -(-height // side), -(-width // side)
+    # A last odd row or column fills no cell, and alone is worth no tile.
+    rows, columns = (max(-(-(length - length % PHASE) // side), 1) for length in (height, width))
     if rows * columns > most:
         shrink = (most / (rows * columns)) ** 0.5
         rows = min(max(1, round(rows * shrink)), most)
