@@ -16,7 +16,7 @@ class Shipped:
 
 SHIPPED = {
     "npr-first": Shipped(
-        "npr-first.onnx", "ffecda84543c240bded2e0da69a57ae4f8d737bf7134bf5e90df0ae0150c7d5c"
+        "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
 }
 DEFAULT = "npr-first"
