@@ -46,9 +46,13 @@ def test_tables_become_nested_dataclasses():
         ({"name": "n", "inner": 3}, "inner takes a table, not 3"),
         ({"name": 3}, "name takes text, not 3"),
         ({"name": "n", "rate": True}, "rate takes a number, not True"),
+        ({"name": "n", "rate": "fast"}, "rate takes a number, not 'fast'"),
+        ({"name": "n", "inner": {"depth": True}}, r"inner\.depth takes a whole number, not True"),
         ({"name": "n", "inner": {"depth": 1.5}}, r"inner\.depth takes a whole number, not 1\.5"),
         ({"name": "n", "ends": "ab"}, "ends takes"),
-        ({}, "missing 1 required"),
+        ({"name": "n", "ends": [1, "b"]}, "ends takes a number, not 'b'"),
+        ({"name": "n", "maybe": {"deep": 1}}, r"'maybe\.deep'; the names are: depth"),
+        ({}, "missing 1 required .*'name'"),
     ],
 )
 def test_every_mistake_is_named(values, told):
@@ -61,6 +65,10 @@ def test_settings_are_put_over_a_table_and_leave_it_as_it_was():
     after = override(before, ["a=2.5", "t.b=[1, 2]", "new.deep = true", "word=plain text", 'quoted="7"'])
     assert after == {"a": 2.5, "t": {"b": [1, 2]}, "new": {"deep": True}, "word": "plain text", "quoted": "7"}
     assert before == {"a": 1, "t": {"b": 2}}
+
+
+def test_plain_text_is_read_without_the_space_around_the_equals_sign():
+    assert override({}, ["policy = native"]) == {"policy": "native"}
 
 
 @pytest.mark.parametrize(("setting", "told"), [("lr", "key=value"), ("a.b=1", "a is no table")])
@@ -104,15 +112,35 @@ def test_the_defaults_are_the_paper_s():
     ("values", "told"),
     [
         ({"policy": "both"}, "policy is one of paper, native"),
-        ({"crop": 300}, "does not fit"),
-        ({"batch": 0}, "batch is 1 or more"),
+        ({"crop": 300}, "a crop of 300 does not fit in an image resized to 256"),
+        ({"crop": 0}, "crop is 1 or more, not 0"),
+        ({"batch": 0}, "batch is 1 or more, not 0"),
+        ({"epochs": -1}, "epochs is 1 or more, not -1"),
+        ({"lr_decay_epochs": 0}, "lr_decay_epochs is 1 or more, not 0"),
+        ({"flip": 1.5}, "flip"),
+        ({"validation_share": 0.0}, "between 0 and 1"),
         ({"validation_share": 1.0}, "between 0 and 1"),
         ({"betas": [0.9]}, "two numbers"),
-        ({"degradations": {"jpeg": 1.5}}, r"degradations\.jpeg is a probability"),
         ({"degradations": {"scale": [0.0, 1.0]}}, "above zero"),
-        ({"degradations": {"sigma": [2.0, 1.0]}}, r"\[least, greatest\]"),
+        ({"degradations": {"sigma": [2.0, 1.0]}}, r"degradations\.sigma is \[least, greatest\]"),
+        ({"degradations": {"scale": [0.5]}}, r"degradations\.scale is \[least, greatest\]"),
+        ({"degradations": {"webp_quality": [-1, 50]}}, r"degradations\.webp_quality is \[least, greatest\]"),
+        ({"degradations": {"webp_quality": [50, 101]}}, "webp_quality"),
+        ({"degradations": {"jpeg_quality": [50, 101]}}, "jpeg_quality"),
     ],
 )
 def test_settings_out_of_range_are_named(values, told):
     with pytest.raises(ConfigError, match=told):
         build(TrainConfig, {"data": "d", "out": "o"} | values)
+
+
+@pytest.mark.parametrize("name", ["resize", "blur", "jpeg", "webp"])
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
+def test_a_degradation_that_is_no_probability_is_named(name, value):
+    with pytest.raises(ConfigError, match=rf"degradations\.{name} is a probability"):
+        Degradations(**{name: value})
+
+
+def test_only_the_paper_s_policy_bounds_the_crop_by_the_resized_side():
+    assert TrainConfig(data="d", out="o", crop=256).crop == 256
+    assert TrainConfig(data="d", out="o", crop=300, policy="native").crop == 300

@@ -39,6 +39,11 @@ def found(root):
         ("a/b/c/1_fake/d/e/a.png", "a/b/c/d/e", 1),
         ("Midjourney/val/AI/a.png", "Midjourney/val", 1),
         ("Midjourney/val/Nature/a.png", "Midjourney/val", 0),
+        ("biggan/ai/a.png", "biggan", 1),
+        ("biggan/NATURE/a.png", "biggan", 0),
+        ("REAL/phone/a.png", "phone", 0),
+        ("Fake/a.png", ".", 1),
+        ("0_Real/1_fake/a.png", "1_fake", 0),
     ],
 )
 def test_the_label_folder_may_stand_at_any_depth(tmp_path, path, source, label):
@@ -56,22 +61,29 @@ def test_every_usual_extension_is_found_in_any_case(tmp_path, suffix):
 
 def test_stray_and_hidden_files_are_no_images(tmp_path):
     put(tmp_path, "0_real/a.png", "0_real/.hidden.png", ".cache/0_real/b.png")
-    (tmp_path / "0_real" / "Thumbs.db").write_bytes(b"x")
+    for name in ("Thumbs.db", "list.txt", "png", "a.png.part"):
+        (tmp_path / "0_real" / name).write_bytes(b"x")
     (tmp_path / "0_real" / "folder.png").mkdir()
     assert list(found(tmp_path)) == ["0_real/a.png"]
 
 
 def test_the_order_is_that_of_the_paths(tmp_path):
-    put(tmp_path, "b/0_real/1.png", "a/1_fake/2.png", "a/0_real/10.png", "a/0_real/9.png")
-    assert list(found(tmp_path)) == ["a/0_real/10.png", "a/0_real/9.png", "a/1_fake/2.png", "b/0_real/1.png"]
+    paths = ["a/0_real/10.png", "a/0_real/9.png", "a/1_fake/2.png", "a-b/0_real/1.png", "b/0_real/1.png"]
+    put(tmp_path, *paths[::2], *paths[1::2])
+    assert list(found(tmp_path)) == paths
+    assert find_samples(tmp_path) == find_samples(tmp_path)
 
 
 def test_what_has_no_label_is_refused_in_words(tmp_path):
     with pytest.raises(DataError, match="not a folder"):
         find_samples(tmp_path / "gone")
+    with pytest.raises(DataError, match="none of its 0 images"):
+        find_samples(tmp_path)
     put(tmp_path, "cats/a.png", "dogs/b.png")
     with pytest.raises(DataError, match="none of its 2 images lies in a folder named 0_real or 1_fake"):
         find_samples(tmp_path)
+    with pytest.raises(DataError, match=r"b\.png is not a folder"):
+        find_samples(tmp_path / "dogs" / "b.png")
 
 
 def facts(root, **how):
@@ -90,6 +102,7 @@ def test_a_check_counts_formats_sizes_sources_and_what_is_left_out(tmp_path):
     assert result.generated.formats == {"PNG": 1}
     assert result.sources == {"a": {"real": 3}, "b": {"generated": 1}}
     assert result.unlabelled == 1
+    assert result.sha256 == digest(find_samples(tmp_path))
 
 
 def test_unreadable_files_are_named_with_their_reason(tmp_path):
@@ -99,16 +112,22 @@ def test_unreadable_files_are_named_with_their_reason(tmp_path):
     (tmp_path / "1_fake" / "text.png").write_text("hello")
     result = facts(tmp_path)
     assert list(result.unreadable) == ["0_real/cut.jpg", "1_fake/empty.png", "1_fake/text.png"]
-    for reason, told in zip(
-        result.unreadable.values(), ("cut short", "0 bytes", "not an image"), strict=True
+    for (path, reason), told in zip(
+        result.unreadable.items(), ("cut short", "0 bytes", "not an image"), strict=True
     ):
+        assert path in reason
         assert told in reason
     assert (result.real.images, result.generated.images) == (1, 1)
 
 
 def test_worker_processes_find_what_one_does(tmp_path):
     put(tmp_path, *(f"0_real/{i}.png" for i in range(20)), *(f"1_fake/{i}.jpg" for i in range(5)))
-    assert facts(tmp_path, workers=2) == facts(tmp_path)
+    (tmp_path / "1_fake" / "bad.jpg").write_bytes(b"bad")
+    seen = []
+    together = facts(tmp_path, workers=2, on_image=lambda: seen.append(1))
+    assert together == facts(tmp_path)
+    assert len(seen) == 26
+    assert (together.real.images, together.generated.images, len(together.unreadable)) == (20, 5, 1)
 
 
 def squares(root, real, generated):
@@ -133,8 +152,34 @@ def test_what_parts_the_labels_without_a_look_at_the_picture_is_warned_of(tmp_pa
     assert told in warning
 
 
-def test_an_aligned_set_gives_no_warning(tmp_path):
-    assert squares(tmp_path, ("png", 64, 48), ("png", 64, 48)) == ()
+@pytest.mark.parametrize(
+    ("real", "generated"),
+    [
+        (("png", 64, 48), ("png", 64, 48)),
+        (("jpg", 64, 64), ("jpg", 72, 72)),
+        (("png", 64, 48), ("png", 48, 64)),
+    ],
+    ids=["same", "sizes near", "turned"],
+)
+def test_an_aligned_set_gives_no_warning(tmp_path, real, generated):
+    assert squares(tmp_path, real, generated) == ()
+
+
+def test_formats_mixed_alike_on_both_sides_give_no_warning(tmp_path):
+    for folder in ("0_real", "1_fake"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.jpg", "b.png", "c.webp"):
+            Image.open(PHOTO).resize((64, 48)).save(tmp_path / folder / name)
+    assert facts(tmp_path).warnings == ()
+
+
+def test_a_label_of_which_nothing_can_be_read_is_missing(tmp_path):
+    put(tmp_path, "0_real/a.png")
+    (tmp_path / "1_fake").mkdir()
+    (tmp_path / "1_fake" / "a.png").write_bytes(b"bad")
+    result = facts(tmp_path)
+    assert result.generated is None
+    assert "only real images" in result.warnings[0]
 
 
 @pytest.mark.parametrize(("folder", "only"), [("0_real", "real"), ("1_fake", "generated")])

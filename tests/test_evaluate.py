@@ -1,10 +1,11 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 from test_scoring import Brightness
 from tiny import EXAMPLES
 
@@ -42,7 +43,7 @@ def noisy(source, count, seed=0, gap=1.0):
 
 
 def report(rows, **how):
-    return evaluate(rows, **ABOUT | {"resamples": 200} | how)
+    return evaluate(rows, **ABOUT | {"resamples": 100} | how)
 
 
 def strict(text):
@@ -68,6 +69,7 @@ def test_figures_are_scikit_learn_s():
     rows = noisy("gan", 50)
     scores, labels = [r.score for r in rows], [r.sample.label for r in rows]
     figures = report(rows).rows[0].figures
+    assert figures["acc"].value == accuracy_score(labels, np.array(scores) > 0.5)
     assert figures["auc"].value == pytest.approx(roc_auc_score(labels, scores))
     assert figures["ap"].value == pytest.approx(average_precision_score(labels, scores))
 
@@ -91,9 +93,30 @@ def test_sources_of_one_label_are_measured_against_all_such_of_the_other():
 def test_a_set_of_one_label_leaves_out_what_is_not_defined_and_says_so(label, defined):
     result = report(scored("only", label, [0.2, 0.9]))
     figures = strict(result.to_json())["rows"][0]["figures"]
-    assert figures["auc"] == {"value": None, "low": None, "high": None}
-    assert figures[defined]["value"] == 0.5
+    for name in ("ap", "auc", "tpr_at_5_fpr"):
+        assert figures[name] == {"value": None, "low": None, "high": None}, name
+    assert figures[defined]["value"] == figures["acc"]["value"] == 0.5
     assert "not defined" in tables.markdown(result)
+
+
+def test_the_mean_leaves_out_the_rows_where_a_figure_is_not_defined():
+    result = report([*noisy("gan", 20), *noisy("diffusion", 20, seed=1), *scored("camera", 0, [0.1, 0.7])])
+    by_source = {row.source: row for row in result.rows}
+    assert by_source["camera"].joined is None
+    assert by_source["camera"].figures["auc"].value is None
+    both = [by_source[name].figures["auc"].value for name in ("gan", "diffusion")]
+    assert result.mean["auc"].value == pytest.approx(np.mean(both))
+    real = [row.figures["acc_real"].value for row in result.rows]
+    assert result.mean["acc_real"].value == pytest.approx(np.mean(real))
+    saved = strict(result.to_json())
+    assert saved["rows"][0]["figures"]["auc"]["value"] is None
+    assert saved["mean"]["auc"]["value"] == result.mean["auc"].value
+
+
+def test_images_without_a_label_are_not_measured():
+    rows = noisy("gan", 10)
+    stray = Scored(Sample("gan/stray.png", "gan", None), 0.9)
+    assert report([*rows, stray]) == report(rows)
 
 
 def test_unreadable_images_are_counted_and_named():
@@ -102,8 +125,16 @@ def test_unreadable_images_are_counted_and_named():
     assert result.rows[0].unreadable == 1
     assert result.unreadable == {"gan/0/lost.png": "lost.png: cut short"}
     assert "lost.png: cut short" in tables.markdown(result)
-    with pytest.raises(DataError, match="none of 1 images"):
-        report([lost])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[], [Scored(Sample("a", "s", 0), None, "bad")], [Scored(Sample("a", "s", None), 0.5)]],
+    ids=["none", "unreadable", "unlabelled"],
+)
+def test_a_set_without_a_scored_and_labelled_image_is_refused(rows):
+    with pytest.raises(DataError, match=f"d: none of {len(rows)} images has both a label and a score"):
+        report(rows)
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_images():
@@ -115,18 +146,34 @@ def test_intervals_hold_the_value_and_narrow_with_more_images():
             assert figure.high - figure.low < small[name].high - small[name].low
 
 
-def test_the_interval_is_that_of_a_plain_bootstrap():
-    rows = noisy("gan", 100)
-    scores, labels = np.array([r.score for r in rows]), np.array([r.sample.label for r in rows])
+def plain_auc(real, generated):
+    return np.mean((generated[:, None] > real) + (generated[:, None] == real) / 2)
+
+
+def test_the_intervals_are_those_of_a_plain_bootstrap():
+    sources = {name: noisy(name, count, seed=count) for name, count in (("gan", 100), ("diffusion", 60))}
     rng = np.random.default_rng(9)
-    values = []
-    for _ in range(600):
-        places = np.concatenate(
-            [rng.choice(np.flatnonzero(labels == y), np.sum(labels == y)) for y in (0, 1)]
+    drawn = []
+    for _ in range(700):
+        values = []
+        for rows in sources.values():
+            parts = (np.array([r.score for r in rows if r.sample.label == label]) for label in (0, 1))
+            values.append(plain_auc(*(rng.choice(part, len(part)) for part in parts)))
+        drawn.append([*values, np.mean(values)])
+    result = report([row for rows in sources.values() for row in rows], resamples=700)
+    by_source = {row.source: row.figures for row in result.rows}
+    figures = [by_source["gan"]["auc"], by_source["diffusion"]["auc"], result.mean["auc"]]
+    for figure, values in zip(figures, np.transpose(drawn), strict=True):
+        assert (figure.low, figure.high) == pytest.approx(
+            tuple(np.quantile(values, [0.025, 0.975])), abs=0.012
         )
-        values.append(roc_auc_score(labels[places], scores[places]))
-    figure = report(rows, resamples=600).rows[0].figures["auc"]
-    assert (figure.low, figure.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.015)
+
+
+def test_each_source_and_label_is_redrawn_by_itself():
+    pair = [*scored("pair", 0, [0.4]), *scored("pair", 1, [0.6])]
+    by_source = {row.source: row.figures for row in report([*pair, *noisy("gan", 20)]).rows}
+    for name, figure in by_source["pair"].items():
+        assert figure.low == figure.value == figure.high, name
 
 
 def test_the_same_seed_gives_the_same_report():
@@ -136,12 +183,12 @@ def test_the_same_seed_gives_the_same_report():
 
 
 def test_the_card_s_thresholds_are_measured_beside():
-    rows = [*scored("s", 0, [0.1, 0.5, 0.8, 0.9]), *scored("s", 1, [0.2, 0.6, 0.71, 0.99])]
+    rows = [*scored("s", 0, [0.1, 0.7, 0.8, 0.9]), *scored("s", 1, [0.3, 0.6, 0.71, 0.99])]
     figures = report(rows, card=CARD).rows[0].figures
     assert {k: figures[k].value for k in ("false_alarms", "caught", "uncertain")} == {
         "false_alarms": 0.5,
         "caught": 0.5,
-        "uncertain": 0.25,
+        "uncertain": 0.375,
     }
     assert "false_alarms" not in report(rows).rows[0].figures
 
@@ -168,8 +215,17 @@ def test_measure_checks_scores_and_reports(tree):
     assert result.dataset_sha256 == told[0].sha256
     assert (result.rows[0].real, result.rows[0].generated, result.rows[0].unreadable) == (4, 4, 1)
     assert measure(subject, tree, "jpeg:75", resamples=50, workers=1) == result
+    clean = measure(subject, tree, resamples=2)
+    assert clean.protocol["degradation"] == "none"
+    assert clean.rows[0].figures["ece"].value != result.rows[0].figures["ece"].value
     with pytest.raises(ConfigError, match="jpg"):
         measure(subject, tree, "jpg:75")
+
+
+def test_a_set_measured_from_inside_its_folder_has_its_name(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    subject = Subject(Brightness(), "brightness", "0" * 64, "the whole picture")
+    assert measure(subject, Path(), resamples=2).dataset == tree.name
 
 
 def test_a_page_tells_what_was_measured_how(tree):
@@ -180,9 +236,10 @@ def test_a_page_tells_what_was_measured_how(tree):
         "f" * 64,
         "e" * 64,
         "input: whole",
-        "200 resamples",
+        "100 resamples",
         "| gan | 5 | 5 |",
         "| sd | 1+ | 1 |",
+        "| camera | 1 | 1+ |",
         "**mean**",
         "false alarms",
     ):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score, roc_curve
 
@@ -28,11 +28,12 @@ def columns(rows):
     return scores / 6, labels
 
 
-def tpr_by_the_curve(labels, scores, limit=0.05):
-    fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return tpr[fpr <= limit].max()
+def tpr_by_the_curve(labels, scores, weights=None, limit=0.05):
+    fpr, tpr, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
+    return tpr[fpr <= limit + 1e-12].max()
 
 
+@settings(max_examples=60)
 @given(BOTH)
 def test_metrics_agree_with_scikit_learn(rows):
     scores, labels = columns(rows)
@@ -48,6 +49,33 @@ def test_metrics_agree_with_scikit_learn(rows):
     assert metrics.tpr_at_fpr(scores, labels) == pytest.approx(tpr_by_the_curve(labels, scores))
 
 
+@settings(max_examples=30)
+@given(rows=BOTH, data=st.data())
+def test_weighted_metrics_agree_with_scikit_learn(rows, data):
+    scores, labels = columns(rows)
+    some = st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=len(rows), max_size=len(rows))
+    weights = np.array(data.draw(some))
+    given_them = {"sample_weight": weights}
+    expected = accuracy_score(labels, scores > 0.5, **given_them)
+    assert metrics.accuracy(scores, labels, weights) == pytest.approx(expected)
+    expected = average_precision_score(labels, scores, **given_them)
+    assert metrics.average_precision(scores, labels, weights) == pytest.approx(expected)
+    assert metrics.auc(scores, labels, weights) == pytest.approx(roc_auc_score(labels, scores, **given_them))
+    expected = tpr_by_the_curve(labels, scores, weights)
+    assert metrics.tpr_at_fpr(scores, labels, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("digits", [1, 2, 9], ids=["many ties", "some ties", "no ties"])
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.5])
+def test_the_share_caught_at_few_false_alarms_is_read_off_the_curve(digits, limit):
+    rng = np.random.default_rng(digits)
+    labels = np.repeat([0, 1], [200, 120])
+    scores = np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1).round(digits)
+    expected = tpr_by_the_curve(labels, scores, limit=limit)
+    assert metrics.tpr_at_fpr(scores, labels, fpr=limit) == pytest.approx(expected)
+    assert 0 <= expected < 1
+
+
 @given(BOTH)
 def test_calibration_error_is_its_definition(rows):
     scores, labels = columns(rows)
@@ -61,6 +89,7 @@ def test_calibration_error_is_its_definition(rows):
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.__name__)
+@settings(max_examples=50)
 @given(rows=BOTH, data=st.data())
 def test_a_weight_counts_a_row_so_many_times(metric, rows, data):
     scores, labels = columns(rows)
@@ -70,20 +99,30 @@ def test_a_weight_counts_a_row_so_many_times(metric, rows, data):
     assert weighted == pytest.approx(repeated, nan_ok=True)
 
 
-@pytest.mark.parametrize("metric", [metrics.auc, metrics.tpr_at_fpr])
-@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("metric", [metrics.average_precision, metrics.auc, metrics.tpr_at_fpr])
+@pytest.mark.parametrize("label", [0, 1], ids=["real only", "generated only"])
 def test_what_needs_both_labels_is_not_a_number_without_one(metric, label):
     assert math.isnan(metric(np.array([0.1, 0.9]), np.array([label, label])))
+
+
+@pytest.mark.parametrize(("metric", "label"), [(metrics.accuracy_real, 0), (metrics.accuracy_generated, 1)])
+def test_what_needs_one_label_is_not_a_number_without_it(metric, label):
+    scores = np.array([0.1, 0.9])
+    assert math.isnan(metric(scores, np.array([1 - label] * 2)))
+    assert metric(scores, np.array([label] * 2)) == 0.5
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.__name__)
 def test_nothing_measured_is_not_a_number(metric):
     assert math.isnan(metric(np.array([]), np.array([], int)))
+    assert math.isnan(metric(np.array([0.1, 0.9]), np.array([0, 1]), np.zeros(2)))
 
 
 def test_exactly_at_the_threshold_counts_as_real():
     assert metrics.accuracy(np.array([0.5, 0.5]), np.array([0, 1])) == 0.5
     assert metrics.accuracy_real(np.array([0.5]), np.array([0])) == 1
+    assert metrics.accuracy_generated(np.array([0.5]), np.array([1])) == 0
+    assert metrics.accuracy_generated(np.array([np.nextafter(0.5, 1)]), np.array([1])) == 1
 
 
 def test_resamples_redraw_each_stratum_whole_and_by_their_seed():
@@ -101,3 +140,10 @@ def test_an_interval_holds_the_middle_and_is_undefined_where_a_value_is():
     assert metrics.interval(values) == pytest.approx((25.0, 975.0))
     assert metrics.interval(values, 0.5) == pytest.approx((250.0, 750.0))
     assert all(math.isnan(end) for end in metrics.interval(np.array([1.0, math.nan])))
+    assert all(math.isnan(end) for end in metrics.interval(np.array([])))
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1), level=st.sampled_from([0.5, 0.9, 0.95]))
+def test_an_interval_is_cut_off_by_quantiles(values, level):
+    expected = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    assert metrics.interval(np.array(values), level) == pytest.approx(tuple(expected))

@@ -6,7 +6,9 @@ from tiny import EXAMPLES
 
 from pixelkin.data import find_samples
 from pixelkin.degrade import parse
+from pixelkin.images import read
 from pixelkin.scoring import score
+from pixelkin.types import Sample
 
 
 class Brightness:
@@ -41,9 +43,31 @@ def test_scores_come_in_order_whatever_the_batch_and_the_workers(tree, how):
 
 
 def whole(tree, samples):
-    from pixelkin.images import read
-
     return [read(tree / sample.path) for sample in samples if sample.path != "0_real/1b.png"]
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_folder_of_unreadable_files_gives_their_errors_alone(tmp_path, batch):
+    (tmp_path / "0_real").mkdir()
+    for name, content in (("a.png", b""), ("b.png", b"hello")):
+        (tmp_path / "0_real" / name).write_bytes(content)
+    samples = [*find_samples(tmp_path), Sample("0_real/gone.png", ".", 0)]
+    scored = list(score(Brightness(), tmp_path, samples, batch=batch))
+    assert [each.score for each in scored] == [None] * 3
+    for each, told in zip(scored, ("0 bytes", "not an image", "No such file"), strict=True):
+        assert each.sample.path in each.error
+        assert told in each.error
+
+
+def test_nothing_to_score_gives_nothing(tmp_path):
+    assert list(score(Brightness(), tmp_path, [])) == []
+
+
+def test_scores_come_as_they_are_made(tree):
+    seen = []
+    scores = score(Brightness(), tree, find_samples(tree), batch=2, on_image=lambda: seen.append(1))
+    assert next(scores).score is not None
+    assert len(seen) <= 2
 
 
 def test_a_chain_is_put_on_every_picture(tree):

@@ -73,7 +73,7 @@ def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
         try:
             table[last] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            table[last] = text
+            table[last] = text.strip()
     return changed
 
 

@@ -160,7 +160,7 @@ def measure(
         scored,
         model=subject.name,
         model_sha256=subject.sha256,
-        dataset=root.name,
+        dataset=root.resolve().name,
         dataset_sha256=digest(samples),
         protocol={"input": subject.input, "degradation": chain or "none", **_noted(facts)},
         card=subject.card,

@@ -47,7 +47,7 @@ def accuracy_generated(
 def average_precision(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Area under the precision-recall curve as a step function: sum of (R_n - R_{n-1}) P_n."""
     hits, misses = _curve(scores, labels, weights)
-    if not len(hits) or not hits[-1]:
+    if not len(hits) or not hits[-1] or not misses[-1]:
         return float("nan")
     shown = hits + misses
     precision = np.divide(hits, shown, out=np.zeros_like(hits), where=shown > 0)

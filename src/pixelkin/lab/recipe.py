@@ -46,6 +46,10 @@ class Degradations:
             values = getattr(self, name)
             if len(values) != 2 or not 0 <= values[0] <= values[1]:
                 raise ConfigError(f"degradations.{name} is [least, greatest], not {list(values)}")
+        for name, least in (("jpeg_quality", 1), ("webp_quality", 0)):
+            values = getattr(self, name)
+            if values[0] < least or values[1] > 100:
+                raise ConfigError(f"degradations.{name} lies in {least} to 100, not {list(values)}")
         if self.scale[0] <= 0:
             raise ConfigError(f"degradations.scale starts above zero, not at {self.scale[0]}")
 
@@ -127,6 +131,8 @@ class TrainConfig:
         for name in ("crop", "resize", "batch", "epochs", "lr_decay_epochs", "devices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.flip <= 1:
+            raise ConfigError(f"flip is a probability, 0 to 1, not {self.flip}")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"validation_share lies between 0 and 1, not at {self.validation_share}")
         if len(self.betas) != 2:
