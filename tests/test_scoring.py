@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import EXAMPLES
 
 from pixelkin.data import find_samples
@@ -83,3 +84,11 @@ class Sides:
 
     def score(self, pictures):
         return [picture.width * picture.height / 1e6 for picture in pictures]
+
+
+def test_a_picture_a_degradation_cannot_hold_is_a_row_and_the_others_are_still_scored(tree):
+    Image.new("RGB", (16_384, 2)).save(tree / "0_real" / "0wide.png")
+    scored = list(score(Brightness(), tree, find_samples(tree), chain=parse("webp:80")))
+    wide = next(each for each in scored if each.sample.path == "0_real/0wide.png")
+    assert "16384 x 2 pixels cannot be saved as WEBP" in wide.error
+    assert sum(each.score is not None for each in scored) == 8

@@ -87,17 +87,28 @@ def from_pixels(pixels: NDArray[Any]) -> Picture:
 def from_pillow(image: Image.Image) -> Picture:
     """A picture of a Pillow image, treated as `decode` treats the file it was opened from."""
     try:
+        mode, frames = image.mode, getattr(image, "n_frames", 1)
         pixels = _upright_rgb(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # it may be opened on hostile bytes and not yet decoded
         raise ImageError(f"the Pillow image is damaged or cut short ({error})") from error
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return Picture(pixels, image.format or "ARRAY", image.mode, digest, getattr(image, "n_frames", 1))
+    return Picture(pixels, image.format or "ARRAY", mode, digest, frames)
 
 
 def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
-    """An image file of RGB ``pixels``, uint8 (H, W, 3); ``options`` as Pillow's writer of that format."""
+    """An image file of RGB ``pixels``, uint8 (H, W, 3); ``options`` as Pillow's writer of that format.
+
+    Raises:
+        ImageError: the format does not hold a picture of that size.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format, **options)
+    try:
+        Image.fromarray(pixels).save(buffer, format, **options)
+    except (OSError, ValueError) as error:
+        height, width = pixels.shape[:2]
+        raise ImageError(f"{width} x {height} pixels cannot be saved as {format} ({error})") from error
     return buffer.getvalue()
 
 
@@ -114,12 +125,15 @@ def _decode(data: bytes) -> Picture:
 def _upright_rgb(image: Image.Image) -> Pixels:
     image.load()
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        # 16-bit grey; Pillow reads some of it as 32-bit integers. Its own conversion clips at 255.
+    if upright.mode == "I" and image.format != "PNG":
+        raise ImageError("32-bit integer samples have no agreed range; save it with 8 or 16 bits")
+    if upright.mode.startswith("I"):
+        # 16-bit grey, of which some Pillows make 32-bit integers; its own conversion clips at 255.
         samples = np.asarray(upright)
-        if samples.min() < 0 or samples.max() > 65535:
-            raise ImageError("32-bit integer samples have no agreed range; save it with 8 or 16 bits")
+        key = upright.info.get("transparency")
         upright = Image.fromarray((samples >> 8).astype(np.uint8))
+        if key is not None:
+            upright.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
     elif upright.mode == "F":
         raise ImageError("floating-point samples have no agreed range; save it with 8 or 16 bits")
     if upright.has_transparency_data:

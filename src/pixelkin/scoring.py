@@ -116,6 +116,7 @@ def _decoded(
 def _load(root: Path, chain: Sequence[degrade.Degradation], sample: Sample) -> Decoded:
     try:
         picture = read(root / sample.path)
+        pixels = degrade.apply(chain, picture.pixels)
     except ImageError as error:
         return sample, str(error)
-    return sample, replace(picture, pixels=degrade.apply(chain, picture.pixels)) if chain else picture
+    return sample, replace(picture, pixels=pixels)
