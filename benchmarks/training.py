@@ -1,7 +1,7 @@
 """Images per second of a training step: plain eager PyTorch against the steps Pixelkin takes to be faster.
 
-All ways run in turn in one process group, several rounds each, so that a drift of the machine's speed
-meets them alike. Each way is a process of its own, since the memory allocator is a process's setting.
+The ways take turns, several rounds each, so that a drift of the machine's speed meets them alike. Each
+turn is a process of its own, since the memory allocator is a process's setting.
 
     python benchmarks/training.py [--crop 128] [--batch 32] [--rounds 3] [--steps 4]
 """

@@ -7,7 +7,6 @@ from tiny import EXAMPLES
 
 from pixelkin.errors import UnknownDetectorError
 from pixelkin.images import from_pixels, read
-from pixelkin.lab.calibrate import Calibration
 from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.weights import load_strictly, load_tensors, save_tensors
@@ -23,7 +22,6 @@ CARD = Card(
     trained_on="nothing",
     licence="-",
     tile=64,
-    temperature=Calibration().temperature,
 )
 
 

@@ -140,6 +140,8 @@ def test_the_heat_map_lays_each_tile_s_probability_in_its_place(exported):
         (lambda data: with_metadata(data, '{"name": 3}'), "card cannot be read"),
         (lambda data: with_metadata(data, changed_card(data, temperature=0.0)), "impossible"),
         (lambda data: with_metadata(data, changed_card(data, join="vote")), "impossible"),
+        (lambda data: with_metadata(data, changed_card(data, tile=1)), "impossible"),
+        (lambda data: with_metadata(data, changed_card(data, most_tiles=0)), "impossible"),
     ],
 )
 def test_a_file_that_is_no_model_is_refused_in_words(exported, tmp_path, spoil, told):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import pixelkin
 from pixelkin import degrade, metrics
-from pixelkin.data import DataFacts, check, digest, find_samples
+from pixelkin.data import LABEL_NAMES, DataFacts, check, digest, find_samples
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.model import Model
 from pixelkin.scoring import score
@@ -300,7 +300,7 @@ def _rows(
     for name, at in of_source.items():
         lent = None
         if name in alone and (borrowed := lendable & (labels != alone[name])).any():
-            lent = ("generated", "real")[alone[name]]
+            lent = LABEL_NAMES[1 - alone[name]]
             at = at | borrowed
         groups[name] = np.flatnonzero(at), lent
     return groups

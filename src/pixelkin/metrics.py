@@ -47,7 +47,7 @@ def accuracy_generated(
 def average_precision(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Area under the precision-recall curve as a step function: sum of (R_n - R_{n-1}) P_n."""
     hits, misses = _curve(scores, labels, weights)
-    if not len(hits) or not hits[-1] or not misses[-1]:
+    if not _has_both(hits, misses):
         return float("nan")
     shown = hits + misses
     precision = np.divide(hits, shown, out=np.zeros_like(hits), where=shown > 0)
@@ -57,7 +57,7 @@ def average_precision(scores: Floats, labels: Ints, weights: Floats | None = Non
 def auc(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Area under the ROC curve: how often a generated row scores above a real one, ties counting half."""
     hits, misses = _curve(scores, labels, weights)
-    if not len(hits) or not hits[-1] or not misses[-1]:
+    if not _has_both(hits, misses):
         return float("nan")
     before = np.concatenate([[0.0], hits[:-1]])
     return float(np.sum(np.diff(misses, prepend=0.0) * (hits + before) / 2) / (hits[-1] * misses[-1]))
@@ -66,7 +66,7 @@ def auc(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
 def tpr_at_fpr(scores: Floats, labels: Ints, weights: Floats | None = None, fpr: float = 0.05) -> float:
     """Share of generated rows caught by the lowest threshold that calls at most ``fpr`` of real ones so."""
     hits, misses = _curve(scores, labels, weights)
-    if not len(hits) or not hits[-1] or not misses[-1]:
+    if not _has_both(hits, misses):
         return float("nan")
     allowed = misses / misses[-1] <= fpr + 1e-12
     return float(hits[allowed][-1] / hits[-1]) if allowed.any() else 0.0
@@ -120,6 +120,11 @@ def _curve(scores: Floats, labels: Ints, weights: Floats | None) -> tuple[Floats
     counts = np.ones(len(scores)) if weights is None else weights[order]
     last_of_tie = np.append(scores[1:] != scores[:-1], True) if len(scores) else np.zeros(0, bool)
     return np.cumsum(counts * (labels == 1))[last_of_tie], np.cumsum(counts * (labels == 0))[last_of_tie]
+
+
+def _has_both(hits: Floats, misses: Floats) -> bool:
+    """Whether a curve has weight of either label; without it there is nothing to measure."""
+    return bool(len(hits) and hits[-1] and misses[-1])
 
 
 def _of(weights: Floats | None, rows: NDArray[np.bool_]) -> Floats | None:

@@ -18,7 +18,7 @@ from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
 from pixelkin.models import DEFAULT, SHIPPED, folder
-from pixelkin.tiles import JOINS, cut, tile_boxes
+from pixelkin.tiles import JOINS, cut, sigmoid, tile_boxes
 from pixelkin.types import Card, Picture, Pixels, Prediction, Verdict
 
 CARD_KEY = "pixelkin.card"
@@ -74,11 +74,11 @@ class Model:
         boxes = tile_boxes(picture.height, picture.width, self.card.tile, self.card.most_tiles)
         logits = self.logits(cut(picture.pixels, boxes, self.card.tile))
         joined = float(JOINS[self.card.join](logits))
-        probability = float(_sigmoid(joined / self.card.temperature))
+        probability = float(sigmoid(joined / self.card.temperature))
         return Prediction(
             verdict=self.verdict(probability),
             probability=probability,
-            score=float(_sigmoid(joined)),
+            score=float(sigmoid(joined)),
             logit=joined,
             width=picture.width,
             height=picture.height,
@@ -87,7 +87,7 @@ class Model:
             model=self.card.name,
             model_sha256=self.sha256,
             boxes=boxes,
-            tile_probabilities=_sigmoid(logits / self.card.temperature),
+            tile_probabilities=sigmoid(logits / self.card.temperature),
         )
 
     def score(self, pictures: Sequence[Picture]) -> list[float]:
@@ -160,10 +160,6 @@ def _card(metadata: dict[str, str], name: str) -> Card:
     except (ConfigError, json.JSONDecodeError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
     possible = card.join in JOINS and 0 < card.temperature < math.inf
-    if not possible or min(card.tile, card.most_tiles) < 1:
+    if not possible or card.tile < 2 or card.most_tiles < 1:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card
-
-
-def _sigmoid(logits: Any) -> NDArray[np.float64]:
-    return 0.5 * (1 + np.tanh(np.asarray(logits, np.float64) / 2))  # does not overflow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,11 @@ def cut(pixels: Pixels, boxes: NDArray[np.int64], side: int) -> Pixels:
     for tile, (top, left, bottom, right) in zip(tiles, boxes, strict=True):
         tile[:] = repeat_to(pixels[top:bottom, left:right], side).transpose(2, 0, 1)
     return tiles
+
+
+def sigmoid(logits: Any) -> NDArray[np.float64]:
+    """Logits, a number or an array of any shape, to values in [0, 1]; exact in both tails, no overflow."""
+    return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
 
 
 def in_words(side: int, most: int, join: str) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pixelkin import degrade
-from pixelkin.data import find_samples
+from pixelkin.data import LABEL_NAMES, find_samples
 from pixelkin.errors import ConfigError, DataError, ImageError
 from pixelkin.images import from_pixels, read
 from pixelkin.lab.detectors.base import Detector
@@ -67,7 +67,7 @@ def hold_out(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sampl
         place = int.from_bytes(hashlib.sha256(f"{config.seed}/{group}".encode()).digest()[:8])
         parts[place < config.validation_share * 2**64].append(sample)
     for part, name in zip(parts, ("training", "validation"), strict=True):
-        for label, word in enumerate(("real", "generated")):
+        for label, word in enumerate(LABEL_NAMES):
             if not any(sample.label == label for sample in part):
                 raise DataError(f"no {word} images are left for {name}: the set is too small to part")
     return parts

@@ -17,6 +17,7 @@ from pixelkin.images import read
 from pixelkin.lab.batches import degraded, drawn_scale
 from pixelkin.lab.recipe import Degradations
 from pixelkin.model import Model
+from pixelkin.tiles import sigmoid
 from pixelkin.types import Picture, Sample
 
 Logits = NDArray[np.floating[Any]]
@@ -44,7 +45,7 @@ def calibrate(logits: Logits, labels: Labels, mistakes: float = 0.05) -> Calibra
         mistakes: share of each label, in [0, 1].
     """
     temperature = fit_temperature(logits, labels)
-    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64) / temperature))
+    probabilities = sigmoid(logits / temperature)
     real_end = _quantile(probabilities[labels == 0], 1 - mistakes)
     generated_end = -_quantile(-probabilities[labels == 1], 1 - mistakes)
     return Calibration(temperature, min(real_end, generated_end), max(real_end, generated_end))

@@ -17,7 +17,7 @@ from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.train import BEST, load_run
 from pixelkin.lab.weights import sha256_of
-from pixelkin.tiles import JOINS, MOST_TILES, TILE, cut, in_words, tile_boxes
+from pixelkin.tiles import JOINS, MOST_TILES, TILE, cut, in_words, sigmoid, tile_boxes
 from pixelkin.types import Picture, Pixels
 
 
@@ -63,7 +63,7 @@ class RunScorer:
 
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """The sigmoid of each picture's logit."""
-        return [float(1 / (1 + np.exp(-np.float64(self.logit(picture))))) for picture in pictures]
+        return [float(sigmoid(self.logit(picture))) for picture in pictures]
 
 
 def subject_of_run(run: Path) -> Subject:

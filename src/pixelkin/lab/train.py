@@ -34,7 +34,7 @@ from pixelkin.lab.batches import Crops, part, plan_epoch
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.metrics import auc, average_precision
+from pixelkin.metrics import accuracy, auc, average_precision
 from pixelkin.types import Sample
 
 LAST, BEST, DATA = "last.safetensors", "best.safetensors", "data.json"
@@ -59,8 +59,8 @@ class Progress:
     Attributes:
         step: steps done.
         steps: steps in all.
-        loss: mean training loss since the last report.
-        images_per_second: over all processes, since this process began.
+        loss: training loss of the step.
+        images_per_second: over all processes, since the epoch began or was resumed.
         seconds_left: at that rate.
         validation: figures of the last validation, by name.
     """
@@ -156,8 +156,8 @@ class _Trainer:
             epoch = self.state.step // self.steps_per_epoch
             self._epoch(epoch, deadline, on_progress)
             if self.state.step < (epoch + 1) * self.steps_per_epoch:
+                self.save()
                 break
-        self.save()
         if self.board:
             self.board.close()
 
@@ -211,8 +211,8 @@ class _Trainer:
         return float(loss.detach())
 
     def _stop(self, deadline: float) -> bool:
-        """Whether the first process has reached the deadline; the others follow it."""
-        return bool(self.fabric.broadcast(time.monotonic() >= deadline))
+        """Whether the first process has reached the deadline, if there is one; the others follow it."""
+        return deadline < float("inf") and bool(self.fabric.broadcast(time.monotonic() >= deadline))
 
     def _validate(self) -> None:
         """Figures on the validation crops; keeps the weights if their AUC is the best so far."""
@@ -283,30 +283,20 @@ def validate(
     detector: nn.Module, root: Path, samples: list[Sample], config: TrainConfig, device: torch.device
 ) -> dict[str, float]:
     """AUC, average precision, accuracy and loss on crops that are the same at every call."""
-    logits, labels = validation_logits(detector, root, samples, config, device)
-    positive = np.logaddexp(0, -logits)  # the loss of a generated image; plus the logit, of a real one
+    detector.eval()
+    crops = Crops(root, samples, range(len(samples)), detector, config, epoch=None)  # type: ignore[arg-type]
+    found: list[float] = []
+    known: list[int] = []
+    for batch, of_batch in DataLoader(crops, config.batch, num_workers=config.workers):
+        found += detector(batch.to(device)).tolist()
+        known += of_batch.tolist()
+    logits, labels = np.array(found), np.array(known)
     return {
         "auc": auc(logits, labels),
         "ap": average_precision(logits, labels),
-        "accuracy": float(np.mean((logits > 0) == labels)),
-        "loss": float(np.mean(np.where(labels == 1, positive, positive + logits))),
+        "accuracy": accuracy(logits, labels, threshold=0.0),
+        "loss": float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits)))),
     }
-
-
-@torch.inference_mode()
-def validation_logits(
-    detector: nn.Module, root: Path, samples: list[Sample], config: TrainConfig, device: torch.device
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """The logit and label of each validation crop, each of shape (n,)."""
-    detector.eval()
-    crops = Crops(root, samples, range(len(samples)), detector, config, epoch=None)  # type: ignore[arg-type]
-    loader = DataLoader(crops, config.batch, num_workers=config.workers)
-    logits: list[float] = []
-    labels: list[int] = []
-    for batch, of_batch in loader:
-        logits += detector(batch.to(device)).tolist()
-        labels += of_batch.tolist()
-    return np.array(logits), np.array(labels)
 
 
 def load_run(run: Path, which: str = BEST) -> tuple[Detector, TrainConfig, dict[str, Any]]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pixelkin.tiles import sigmoid
 from pixelkin.types import Picture
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -78,7 +78,7 @@ class Detector(nn.Module, ABC):
 
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """One score in [0, 1] for each picture of any size, in order."""
-        return [float(1 / (1 + np.exp(-np.float64(self.logit(picture))))) for picture in pictures]
+        return [float(sigmoid(self.logit(picture))) for picture in pictures]
 
 
 def to_tensor(picture: Picture) -> Tensor:
