@@ -90,20 +90,28 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     minutes: Annotated[float, typer.Option(help="Stop after so many, to be resumed; 0 for no bound.")] = 0,
 ) -> None:
-    """Train a detector by a recipe, or by the paper's with --detector, --data and --out."""
+    """Train a detector by a recipe, or by the paper's with --detector, --data and --out.
+
+    A recipe with [[sweep]] tables trains one run for each combination of their values.
+    """
     from pixelkin import show
     from pixelkin.config import build, override, read_toml
 
     with _laboratory("training"):
+        from pixelkin.lab import sweep
         from pixelkin.lab.recipe import TrainConfig
         from pixelkin.lab.train import train as run_training
 
     given = {"detector": detector, "data": data, "out": out}
     values = (read_toml(recipe) if recipe else {}) | {key: value for key, value in given.items() if value}
-    config = build(TrainConfig, override(values, settings or []))
-    with show.training() as (on_facts, on_progress):
-        run = run_training(config, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress)
-    typer.echo(run)
+    values = override(values, settings or [])
+    configs = sweep.begin(values) if "sweep" in values else [build(TrainConfig, values)]
+    for config in configs:
+        with show.training() as (on_facts, on_progress):
+            run = run_training(
+                config, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress
+            )
+        typer.echo(run)
 
 
 @app.command()

@@ -57,23 +57,35 @@ def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     Raises:
         ConfigError: a setting has no ``=``, or its key runs through something that is no table.
     """
-    changed = dict(values)
+    parsed: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set takes key=value, not {setting!r}")
-        *tables, last = key.strip().split(".")
+        try:
+            parsed[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed[key.strip()] = text.strip()
+    return put(values, parsed)
+
+
+def put(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with each of ``changes`` put in; a dotted key reaches into a table.
+
+    Raises:
+        ConfigError: a key runs through something that is no table.
+    """
+    changed = dict(values)
+    for key, value in changes.items():
+        *tables, last = key.split(".")
         table = changed
         for name in tables:
             inner = table.get(name, {})
             if not isinstance(inner, Mapping):
-                raise ConfigError(f"{setting!r}: {name} is no table")
+                raise ConfigError(f"{key!r}: {name} is no table")
             table[name] = dict(inner)
             table = table[name]
-        try:
-            table[last] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            table[last] = text.strip()
+        table[last] = value
     return changed
 
 

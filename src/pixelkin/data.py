@@ -59,6 +59,23 @@ def find_samples(root: Path) -> list[Sample]:
     return samples
 
 
+def of_sources(samples: Sequence[Sample], sources: Sequence[str]) -> list[Sample]:
+    """The samples of ``sources``, each with all sources below it; all samples where none is named.
+
+    Raises:
+        DataError: a source has no sample.
+    """
+    known = {sample.source for sample in samples}
+    chosen: set[str] = set()
+    for source in sources:
+        below = {name for name in known if name == source or name.startswith(source + "/")}
+        if not below:
+            names = ", ".join(sorted(known))
+            raise DataError(f"no images are of source {source!r}; the sources are: {names}")
+        chosen |= below
+    return [sample for sample in samples if not sources or sample.source in chosen]
+
+
 def _labelled(file: Path) -> Sample | None:
     folders = file.parts[:-1]
     at = next((i for i, name in enumerate(folders) if name.lower() in LABELS), None)
@@ -150,7 +167,7 @@ def check(
         generated=generated,
         sources=_sources(samples),
         unreadable={each.sample.path: each.error for each in seen if each.error is not None},
-        unlabelled=len(find_images(root)) - len(samples),
+        unlabelled=sum(_labelled(file.relative_to(root)) is None for file in find_images(root)),
         warnings=tuple(_warnings(real, generated)),
     )
 

@@ -60,6 +60,7 @@ class TrainConfig:
 
     Attributes:
         data: folder of training images in a labelled layout.
+        sources: train on these sources only, each with all below it; empty for all there are.
         out: folder of the run.
         validation: folder of validation images; empty to hold out a share of ``data``.
         detector: registered name.
@@ -94,6 +95,7 @@ class TrainConfig:
 
     data: str
     out: str
+    sources: tuple[str, ...] = ()
     validation: str = ""
     detector: str = "npr"
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 import pixelkin
 from pixelkin import config as settings
-from pixelkin.data import DataFacts, check, digest, find_samples
+from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
 from pixelkin.errors import RunError
 from pixelkin.lab import weights
 from pixelkin.lab.batches import Crops, part, plan_epoch
@@ -358,7 +358,7 @@ def _data(
     run: Path, config: TrainConfig, fabric: Fabric
 ) -> tuple[DataFacts, list[Sample], tuple[Path, list[Sample]]]:
     """What the check found, and the samples to train and to validate on, unreadable ones left out."""
-    samples = find_samples(Path(config.data))
+    samples = of_sources(find_samples(Path(config.data)), config.sources)
     facts = _checked(run, samples, config, fabric)
     readable = [sample for sample in samples if sample.path not in facts.unreadable]
     training, root, held = part(readable, config)
