@@ -11,7 +11,9 @@ from pixelkin.errors import ConfigError
 from pixelkin.images import read
 
 PHOTO = read(EXAMPLES / "photo-coffee.png").pixels[:160, :200]
-STEPS = ["jpeg:75", "webp:75", "resize:0.5", "resize:1.37", "blur:1.5"]
+STEPS = ["jpeg:75", "webp:75", "resize:0.5", "resize:1.37", "blur:1.5", "noise:4"]
+STEPS += ["crop:0.6", "fit:100", "square:48", "screenshot:0.8"]
+OTHER_SIZES = ("resize", "crop", "fit", "square", "screenshot")
 
 
 def distance(a, b):
@@ -69,7 +71,7 @@ def test_every_step_keeps_rgb_of_eight_bits(chain, size):
     after = degrade.apply(degrade.parse(chain), before)
     assert after.dtype == np.uint8
     assert after.shape[2] == 3
-    assert chain.startswith("resize") or after.shape == before.shape
+    assert chain.startswith(OTHER_SIZES) or after.shape == before.shape
     assert (before == read(EXAMPLES / "photo-coffee.png").pixels[: size[0], : size[1]]).all()
 
 
@@ -99,7 +101,7 @@ def test_no_steps_leave_the_picture_as_it_is():
 
 @pytest.mark.parametrize("name", degrade.CHAINABLE)
 def test_the_least_and_the_greatest_value_are_allowed(name):
-    _, least, most = degrade.CHAINABLE[name]
+    least, most = degrade.CHAINABLE[name].least, degrade.CHAINABLE[name].greatest
     assert len(degrade.parse(f"{name}:{least},{name}:{most}")) == 2
 
 
@@ -115,7 +117,7 @@ def test_an_unknown_step_is_named_beside_those_there_are(step):
     with pytest.raises(ConfigError) as refused:
         degrade.parse(f"blur:1,{step},jpeg:75")
     assert str(refused.value) == (
-        f"no degradation is named {step.partition(':')[0]!r}; the names are: jpeg, webp, resize, blur"
+        f"no degradation is named {step.partition(':')[0]!r}; the names are: {', '.join(degrade.CHAINABLE)}"
     )
 
 
@@ -130,5 +132,5 @@ def test_a_value_that_is_none_is_named_with_its_step_and_range(step):
     name = step.partition(":")[0]
     with pytest.raises(ConfigError) as refused:
         degrade.parse(f"blur:1,{step},jpeg:75")
-    _, least, most = degrade.CHAINABLE[name]
+    least, most = degrade.CHAINABLE[name].least, degrade.CHAINABLE[name].greatest
     assert str(refused.value).startswith(f"{step!r}: {name} takes a number from {least} to {most}")

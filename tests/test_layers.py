@@ -12,8 +12,11 @@ LAYERS = [
     {"types", "config"},
     {"images", "tiles", "metrics", "models"},
     {"degrade", "model", "data"},
-    {"scoring", "explain"},
+    {"protocol"},
+    {"benchmarks", "scoring", "explain"},
     {"evaluate"},
+    {"rows", "robustness", "audit", "compare"},
+    {"measure"},
     {"tables"},
     {"lab"},
     {"show"},
@@ -29,6 +32,8 @@ ONLY_IN = {
     "safetensors": "lab",
     "typer": "cli show",
     "rich": "show",
+    "sklearn": "audit",
+    "pyarrow": "rows",
 }
 
 

@@ -9,14 +9,25 @@ from pixelkin.data import find_samples
 from pixelkin.degrade import parse
 from pixelkin.images import read
 from pixelkin.scoring import score
+from pixelkin.tiles import sigmoid
 from pixelkin.types import Sample
 
 
-class Brightness:
-    """A scorer with a known answer: the mean of the picture over 255."""
+class Plain:
+    """A scorer with a known answer, the value of one picture."""
+
+    def log_odds(self, pictures):
+        return [self.value(picture) for picture in pictures]
 
     def score(self, pictures):
-        return [float(np.mean(picture.pixels)) / 255 for picture in pictures]
+        return sigmoid(self.log_odds(pictures)).tolist()
+
+
+class Brightness(Plain):
+    """The mean of the picture over 255."""
+
+    def value(self, picture):
+        return float(np.mean(picture.pixels)) / 255
 
 
 @pytest.fixture
@@ -74,16 +85,16 @@ def test_scores_come_as_they_are_made(tree):
 def test_a_chain_is_put_on_every_picture(tree):
     samples = find_samples(tree)[:1]
     plain, degraded = (
-        next(iter(score(Sides(), tree, samples, chain=parse(c)))).score for c in ("", "resize:0.5")
+        next(iter(score(Sides(), tree, samples, chain=parse(c)))).logit for c in ("", "resize:0.5")
     )
     assert degraded == pytest.approx(plain / 4, rel=0.01)
 
 
-class Sides:
-    """A scorer of area, in megapixels."""
+class Sides(Plain):
+    """The area in megapixels."""
 
-    def score(self, pictures):
-        return [picture.width * picture.height / 1e6 for picture in pictures]
+    def value(self, picture):
+        return picture.width * picture.height / 1e6
 
 
 def test_a_picture_a_degradation_cannot_hold_is_a_row_and_the_others_are_still_scored(tree):

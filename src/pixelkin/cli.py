@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelkin import __version__
 from pixelkin.errors import ConfigError, DataError, MissingExtraError, PixelkinError
+
+if TYPE_CHECKING:
+    from pixelkin.measure import Subject
 
 OK, SOME_UNREADABLE, NOT_DONE = 0, 1, 2
 CAUTION = "A verdict is an estimate, not proof; see the model's card for how often it errs."
@@ -116,41 +119,87 @@ def train(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of labelled images.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report, and for the scores to resume from.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of labelled images, or of a benchmark's.")] = None,
     model: Annotated[str, typer.Option(help="Name of a shipped model, or an .onnx file.")] = "",
-    run: Annotated[Path | None, typer.Option(help="Folder of a training run, instead of a model.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a training run or sweep.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="An official .pth file of --detector.")] = None,
+    detector: Annotated[str, typer.Option(help="System that --checkpoint is of.")] = "npr",
+    scores: Annotated[Path | None, typer.Option(help="Scores kept before: report them, no model.")] = None,
+    benchmark: Annotated[str, typer.Option(help="A published evaluation; see `pixelkin benchmarks`.")] = "",
+    robustness: Annotated[bool, typer.Option("--robustness", help="Score degraded images, too.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Tell what the files alone give away.")] = False,
     degrade: Annotated[
         str, typer.Option(help="What images go through first, as in resize:0.75,jpeg:80.")
     ] = "",
+    limit: Annotated[int, typer.Option(help="Images of each label of each source at the most.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that decode images; 0 for this one.")] = 1,
 ) -> None:
-    """Check a labelled set, score it, and report each source's figures with intervals."""
+    """Check a labelled set, score it, and report each source's figures with intervals.
+
+    Stopped at any point, the same command goes on where it stopped.
+    """
     from pixelkin import show, tables
-    from pixelkin.evaluate import Subject, measure
+    from pixelkin.measure import Measuring, gather, kept, measure, report_again
 
-    if model and run is not None:
-        raise ConfigError("--model and --run exclude each other")
-    if run is None:
-        from pixelkin.model import load
-        from pixelkin.models import DEFAULT
-
-        subject = Subject.of_model(load(model or DEFAULT))
-    else:
-        with _laboratory("a run"):
-            from pixelkin.lab.scorer import subject_of_run
-
-        subject = subject_of_run(run)
-    with show.measuring() as (on_facts, on_image):
-        report = measure(
-            subject, data, degrade, seed=seed, workers=workers, on_facts=on_facts, on_image=on_image
-        )
-    page = tables.markdown(report)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(report.to_json(), "utf-8")
-    (out / "report.md").write_text(page, "utf-8")
+    if sum(map(bool, (model, run, checkpoint, scores))) > 1:
+        raise ConfigError("--model, --run, --checkpoint and --scores exclude each other")
+    if scores is not None:
+        if data or benchmark or robustness or audit or degrade or limit:
+            raise ConfigError("--scores are reported as they are: only --out and --seed go with them")
+        typer.echo(tables.save(report_again(*kept(scores), seed=seed), out), nl=False)
+        return
+    if data is None:
+        raise ConfigError("--data is needed: a folder of labelled images")
+    subjects = _subjects(model, run, checkpoint, detector, whole=bool(benchmark))
+    several = len(subjects) > 1
+    cells = []
+    with show.measuring() as told:
+        images = gather(data, benchmark, limit=limit, workers=workers, **told)
+        for name, (subject, values) in subjects.items():
+            place = out / name if several else out
+            measuring = Measuring(
+                subject=subject,
+                images=images,
+                out=place,
+                workers=workers,
+                seed=seed,
+                on_image=told["on_image"],
+            )
+            results = measure(measuring, degrade=degrade, robustness=robustness, audit=audit)
+            page = tables.save(results, place)
+            cells.append((values, results.report))
+    if several:
+        page = tables.save_page(tables.sweep_page(out.name, cells), out, "sweep")
     typer.echo(page, nl=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an evaluation, or a file of its scores.")],
+    second: Annotated[Path, typer.Argument(help="Another, of the same images.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for compare.md and compare.html.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Say what the second of two evaluations has over the first, image by image."""
+    from pixelkin.compare import paired
+    from pixelkin.measure import kept
+    from pixelkin.tables import paired_page, save_page
+
+    page = paired_page(paired(kept(first), kept(second), seed=seed))
+    typer.echo(save_page(page, out, "compare"), nl=False)
+
+
+@app.command()
+def benchmarks() -> None:
+    """The published evaluations, with where their figures are printed."""
+    from pixelkin.benchmarks import NAMES, benchmark
+
+    for name in NAMES:
+        found = benchmark(name)
+        tables = found.table or found.collections[0].table
+        typer.echo(f"{name:20}  {len(list(found.subsets())):2} sub-testsets, {tables}")
 
 
 @app.command()
@@ -165,7 +214,7 @@ def export(
 ) -> None:
     """Calibrate a run's best weights and write them as one .onnx file that needs no torch."""
     from pixelkin.config import build, read_toml
-    from pixelkin.evaluate import measured
+    from pixelkin.measure import measured
 
     with _laboratory("export"):
         from pixelkin.lab.export import ExportConfig
@@ -203,6 +252,30 @@ def models() -> None:
         typer.echo(
             f"{name}{' (default)' * (name == DEFAULT)}: {card.system}, {card.trained_on}; {card.licence}"
         )
+
+
+def _subjects(
+    model: str, run: Path | None, checkpoint: Path | None, detector: str, *, whole: bool
+) -> dict[str, tuple[Subject, dict[str, Any]]]:
+    """What is to be measured, by name, each with what a sweep set for it."""
+    if run is None and checkpoint is None:
+        from pixelkin.measure import Subject
+        from pixelkin.model import load
+        from pixelkin.models import DEFAULT
+
+        subject = Subject.of_model(load(model or DEFAULT))
+        return {subject.name: (subject, {})}
+    with _laboratory("a run or a checkpoint"):
+        from pixelkin.lab.scorer import subject_of_checkpoint, subject_of_run
+        from pixelkin.lab.sweep import runs_of
+
+    if checkpoint is not None:
+        subject = subject_of_checkpoint(checkpoint, detector, whole=whole)
+        return {subject.name: (subject, {})}
+    return {
+        name: (subject_of_run(folder, whole=whole), values)
+        for name, (folder, values) in runs_of(run or Path()).items()
+    }
 
 
 def _files(paths: list[str]) -> Iterator[Path | bytes]:

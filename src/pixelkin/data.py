@@ -76,6 +76,19 @@ def of_sources(samples: Sequence[Sample], sources: Sequence[str]) -> list[Sample
     return [sample for sample in samples if not sources or sample.source in chosen]
 
 
+def at_most(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most ``count`` samples of each label of each source, chosen by a hash of their paths."""
+    ranked: dict[tuple[str, int | None], list[Sample]] = {}
+    for sample in samples:
+        ranked.setdefault((sample.source, sample.label), []).append(sample)
+    chosen = {
+        (sample.path, sample.source)
+        for alike in ranked.values()
+        for sample in sorted(alike, key=lambda s: hashlib.sha256(s.path.encode()).digest())[:count]
+    }
+    return [sample for sample in samples if (sample.path, sample.source) in chosen]
+
+
 def _labelled(file: Path) -> Sample | None:
     folders = file.parts[:-1]
     at = next((i for i, name in enumerate(folders) if name.lower() in LABELS), None)

@@ -1,37 +1,68 @@
-"""Scores and labels to a `Report`: `evaluate` is pure, `measure` first gets the scores."""
+"""Scored rows and their labels to a `Report`. Pure: no model, no files, no clock."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import pixelkin
-from pixelkin import degrade, metrics
-from pixelkin.data import LABEL_NAMES, DataFacts, check, digest, find_samples
+from pixelkin import metrics
+from pixelkin.data import LABEL_NAMES
 from pixelkin.errors import ConfigError, DataError
-from pixelkin.model import Model
-from pixelkin.scoring import score
-from pixelkin.tiles import in_words
-from pixelkin.types import Card, Scored, Scorer
+from pixelkin.types import Scored
 
-METRICS: dict[str, metrics.Metric] = {
-    "acc": metrics.accuracy,
-    "ap": metrics.average_precision,
+# What no threshold enters, what one does, and how far scores are probabilities: never in one table.
+THRESHOLD_FREE: dict[str, metrics.Metric] = {
     "auc": metrics.auc,
+    "ap": metrics.average_precision,
+    "tpr_at_5_fpr": partial(metrics.tpr_at_fpr, fpr=0.05),
+    "tpr_at_1_fpr": partial(metrics.tpr_at_fpr, fpr=0.01),
+}
+AT_HALF: dict[str, metrics.Metric] = {
+    "acc": metrics.accuracy,
     "acc_real": metrics.accuracy_real,
     "acc_generated": metrics.accuracy_generated,
-    "ece": metrics.calibration_error,
-    "tpr_at_5_fpr": partial(metrics.tpr_at_fpr, fpr=0.05),
 }
+CALIBRATION: dict[str, metrics.Metric] = {"ece": metrics.calibration_error}
+METRICS = THRESHOLD_FREE | AT_HALF | CALIBRATION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What scores are of: enough to report them, and to know them again.
+
+    Attributes:
+        model: name of what scored.
+        model_sha256: of its file.
+        system: registered name of the detector that it is, as far as that is known.
+        dataset: where the images were.
+        dataset_sha256: as `pixelkin.data.digest`.
+        protocol: how pictures became scores, in words by name.
+        thresholds: of the model's card: real below the first, generated above the second.
+        order: sources in the order to report them; others follow by name.
+        alone: a source with one label is not measured against other sources' images.
+        benchmark: name of the published evaluation that the images are, if any.
+        notes: what a reader has to know of the images.
+    """
+
+    model: str
+    model_sha256: str
+    dataset: str
+    dataset_sha256: str
+    system: str = ""
+    protocol: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
+    order: tuple[str, ...] = ()
+    alone: bool = False
+    benchmark: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +70,8 @@ class Figure:
     """A metric with its 95 % bootstrap interval; all None where it is not defined."""
 
     value: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +84,7 @@ class Row:
         generated: generated images measured.
         unreadable: images of the source that could not be read.
         joined: the label that was joined from the other sources; None if the source has both.
-        figures: by the names of `METRICS`, and of `verdict_metrics` where the scorer has a card.
+        figures: by the names of `METRICS`, and of `verdict_metrics` where the model has thresholds.
     """
 
     source: str
@@ -64,136 +95,55 @@ class Row:
     figures: dict[str, Figure]
 
 
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """A bar of the reliability diagram: images, their mean probability, and the share generated."""
+
+    images: int
+    probability: float
+    generated: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Results of one scorer on one set, with what is needed to get them again.
 
     Attributes:
-        model: its name.
-        model_sha256: of its file.
-        dataset: where the set was.
-        dataset_sha256: as `pixelkin.data.digest`.
-        protocol: how pictures became scores, in words by name.
+        about: what was measured.
         version: of Pixelkin.
         seed: of the bootstrap.
         resamples: of the bootstrap.
         rows: one per source.
         mean: unweighted mean over the rows where a figure is defined, as the papers print it.
+        reliability: the bins of the whole set that hold images.
         unreadable: path and reason of each image without a score.
+        contradictory: paths of the same file, where it lies under both labels.
     """
 
-    model: str
-    model_sha256: str
-    dataset: str
-    dataset_sha256: str
-    protocol: dict[str, str]
+    about: About
     version: str
     seed: int
     resamples: int
     rows: tuple[Row, ...]
     mean: dict[str, Figure]
+    reliability: tuple[Bin, ...]
     unreadable: dict[str, str]
+    contradictory: tuple[tuple[str, ...], ...]
 
     def to_json(self) -> str:
         """The whole report; undefined figures are null."""
         return json.dumps(asdict(self), indent=1, allow_nan=False)
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is measured: a scorer, its name and digest, what it does to a picture, its card if it has one."""
-
-    scorer: Scorer
-    name: str
-    sha256: str
-    input: str
-    card: Card | None = None
-
-    @classmethod
-    def of_model(cls, model: Model) -> Subject:
-        """A model, as `pixelkin detect` would use it."""
-        card = model.card
-        words = in_words(card.tile, card.most_tiles, card.join)
-        return cls(model, card.name, model.sha256, words, card)
+    def over(self, sources: Sequence[str], metric: str) -> float | None:
+        """The unweighted mean of a metric over some sources' rows; None where one of them lacks it."""
+        of_source = {row.source: row.figures[metric].value for row in self.rows}
+        values = [of_source.get(source) for source in sources]
+        return None if None in values or not values else sum(values) / len(values)  # type: ignore[arg-type]
 
 
-def measure(
-    subject: Subject,
-    root: Path,
-    chain: str = "",
-    *,
-    seed: int = 0,
-    resamples: int = 1000,
-    workers: int = 0,
-    on_facts: Callable[[DataFacts], None] = lambda _: None,
-    on_image: Callable[[str, int], None] = lambda _stage, _of: None,
-) -> Report:
-    """Check the labelled images below ``root``, score them, and report.
-
-    Args:
-        subject: what is measured.
-        root: a folder in a labelled layout.
-        chain: degradations put on each picture first, as `pixelkin.degrade.parse` reads them.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
-        workers: processes that decode.
-        on_facts: told what the check found, before anything is scored.
-        on_image: told the stage and the number of images, after each image of a stage.
-
-    Raises:
-        DataError: no labelled images, or none readable.
-        ConfigError: ``chain`` is no chain.
-    """
-    steps = degrade.parse(chain)
-    samples = find_samples(root)
-    facts = check(root, samples, workers=workers, on_image=lambda: on_image("checking", len(samples)))
-    on_facts(facts)
-    scored = score(
-        subject.scorer,
-        root,
-        samples,
-        chain=steps,
-        workers=workers,
-        on_image=lambda: on_image("scoring", len(samples)),
-    )
-    return evaluate(
-        scored,
-        model=subject.name,
-        model_sha256=subject.sha256,
-        dataset=root.resolve().name,
-        dataset_sha256=digest(samples),
-        protocol={"input": subject.input, "degradation": chain or "none", **_noted(facts)},
-        card=subject.card,
-        seed=seed,
-        resamples=resamples,
-    )
-
-
-def measured(named: Iterable[str]) -> dict[str, Any]:
-    """The mean figures of saved reports, for a card.
-
-    Args:
-        named: ``condition=report.json`` each.
-
-    Raises:
-        ConfigError: one is not so written, or is no saved report.
-    """
-    found: dict[str, Any] = {}
-    for each in named:
-        condition, equals, file = each.partition("=")
-        if not equals:
-            raise ConfigError(f"--report takes condition=report.json, not {each!r}")
-        try:
-            report = json.loads(Path(file).read_text("utf-8"))
-            found[condition] = {"dataset": report["dataset"], "mean": report["mean"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{file}: no report that `pixelkin evaluate` wrote ({error})") from error
-    return found
-
-
-def verdict_metrics(card: Card) -> dict[str, metrics.Metric]:
-    """What the card's two thresholds do: real called generated, generated called so, verdicts withheld."""
-    above, below = card.generated_above, card.real_below
+def verdict_metrics(thresholds: Sequence[float]) -> dict[str, metrics.Metric]:
+    """What a card's two thresholds do: real called generated, generated called so, verdicts withheld."""
+    below, above = thresholds
 
     def false_alarms(scores: metrics.Floats, labels: metrics.Ints, weights: metrics.Floats | None) -> float:
         return 1 - metrics.accuracy_real(scores, labels, weights, above)
@@ -207,27 +157,24 @@ def verdict_metrics(card: Card) -> dict[str, metrics.Metric]:
     return {"false_alarms": false_alarms, "caught": caught, "uncertain": uncertain}
 
 
-def evaluate(
-    scored: Iterable[Scored],
-    *,
-    model: str,
-    model_sha256: str,
-    dataset: str,
-    dataset_sha256: str,
-    protocol: Mapping[str, str],
-    card: Card | None = None,
-    seed: int = 0,
-    resamples: int = 1000,
-) -> Report:
+def metrics_of(about: About) -> dict[str, metrics.Metric]:
+    """What a report of these scores measures, by name."""
+    return METRICS | (verdict_metrics(about.thresholds) if about.thresholds else {})
+
+
+def evaluate(scored: Iterable[Scored], about: About, *, seed: int = 0, resamples: int = 1000) -> Report:
     """Measure scores source by source, with intervals that redraw images within source and label.
 
     Raises:
         DataError: no image has both a label and a score.
+        ConfigError: ``resamples`` is below one.
     """
+    if resamples < 1:
+        raise ConfigError(f"the bootstrap draws 1 resample or more, not {resamples}")
     everything = list(scored)
-    table = _Table.of(everything, METRICS | (verdict_metrics(card) if card else {}))
+    table = Table.of(everything, about)
     if not len(table.scores):
-        raise DataError(f"{dataset}: none of {len(everything)} images has both a label and a score")
+        raise DataError(f"{about.dataset}: none of {len(everything)} images has both a label and a score")
     values = table.figures(None)
     drawn = np.array([table.figures(w) for w in metrics.resamples(table.strata(), resamples, seed)])
     lost = Counter(each.sample.source for each in everything if each.score is None)
@@ -238,42 +185,59 @@ def evaluate(
             generated=int(np.sum(table.labels[at] == 1)),
             unreadable=lost[source],
             joined=joined,
-            figures=_figures(table.chosen, values[place], drawn[:, place]),
+            figures=as_figures(table.chosen, values[place], drawn[:, place]),
         )
         for place, (source, (at, joined)) in enumerate(table.rows.items())
     ]
     return Report(
-        model=model,
-        model_sha256=model_sha256,
-        dataset=dataset,
-        dataset_sha256=dataset_sha256,
-        protocol=dict(protocol),
+        about=about,
         version=pixelkin.__version__,
         seed=seed,
         resamples=resamples,
         rows=tuple(rows),
-        mean=_figures(table.chosen, values[-1], drawn[:, -1]),
+        mean=as_figures(table.chosen, values[-1], drawn[:, -1]),
+        reliability=tuple(_bins(table)),
         unreadable={each.sample.path: each.error or "" for each in everything if each.score is None},
+        contradictory=_contradictory(everything),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """Scored images as columns, and which of them each row measures."""
+class Table:
+    """Scored images as columns, and which of them each row measures.
+
+    Attributes:
+        scores: shape (n,), in [0, 1].
+        labels: shape (n,), 1 for generated.
+        sources: shape (n,).
+        rows: source to the places it measures, highest score first, and the label lent to it, if any.
+        chosen: metrics by name.
+    """
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
     rows: dict[str, tuple[NDArray[np.int64], str | None]]
-    chosen: Mapping[str, metrics.Metric]
+    chosen: Mapping[str, Callable[..., float]]
 
     @classmethod
-    def of(cls, scored: Sequence[Scored], chosen: Mapping[str, metrics.Metric]) -> _Table:
+    def of(cls, scored: Sequence[Scored], about: About) -> Table:
+        """The table of the rows that have a label and a score; sources without any have an empty row."""
         read = [each for each in scored if each.score is not None and each.sample.label is not None]
         labels = np.array([each.sample.label for each in read], np.int64)
         sources = np.array([each.sample.source for each in read], np.str_)
         scores = np.array([each.score for each in read], np.float64)
-        return cls(scores, labels, sources, _rows(sources, labels), chosen)
+        named = sorted({each.sample.source for each in scored if each.sample.label is not None})
+        order = [
+            *(name for name in about.order if name in named),
+            *(n for n in named if n not in about.order),
+        ]
+        rows = _rows(sources, labels, order, lend=not about.alone)
+        # Metrics sort by score at every call: rows sorted already make that a single pass.
+        rows = {
+            name: (at[np.argsort(-scores[at], kind="stable")], joined) for name, (at, joined) in rows.items()
+        }
+        return cls(scores, labels, sources, rows, metrics_of(about))
 
     def figures(self, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Every metric of every row, then the mean over the rows; shape (rows + 1, metrics)."""
@@ -289,13 +253,23 @@ class _Table:
         return [np.flatnonzero((self.sources == s) & (self.labels == y)) for s, y in kinds]
 
 
+def as_figures(
+    names: Iterable[str], values: NDArray[np.float64], drawn: NDArray[np.float64]
+) -> dict[str, Figure]:
+    """Values, shape (metrics,), with the intervals of their resamples, shape (resamples, metrics)."""
+    return {
+        name: Figure(*(_defined(v) for v in (values[column], *metrics.interval(drawn[:, column]))))
+        for column, name in enumerate(names)
+    }
+
+
 def _rows(
-    sources: NDArray[np.str_], labels: NDArray[np.int64]
+    sources: NDArray[np.str_], labels: NDArray[np.int64], order: Sequence[str], *, lend: bool
 ) -> dict[str, tuple[NDArray[np.int64], str | None]]:
     """The places that each source's row measures, and the label that other sources lend it, if any."""
-    of_source = {str(source): sources == source for source in np.unique(sources)}
+    of_source = {source: sources == source for source in order}
     alone = {name: int(labels[at][0]) for name, at in of_source.items() if len(set(labels[at])) == 1}
-    lendable = np.isin(sources, list(alone))
+    lendable = np.isin(sources, list(alone)) if lend else np.zeros(len(sources), bool)
     groups: dict[str, tuple[NDArray[np.int64], str | None]] = {}
     for name, at in of_source.items():
         lent = None
@@ -313,18 +287,19 @@ def _mean_of_defined(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0)
 
 
-def _figures(
-    names: Iterable[str], values: NDArray[np.float64], drawn: NDArray[np.float64]
-) -> dict[str, Figure]:
-    return {
-        name: Figure(*(_defined(v) for v in (values[column], *metrics.interval(drawn[:, column]))))
-        for column, name in enumerate(names)
-    }
-
-
 def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _noted(facts: DataFacts) -> dict[str, str]:
-    return {"to know of the files": "; ".join(facts.warnings)} if facts.warnings else {}
+def _bins(table: Table) -> Iterable[Bin]:
+    for images, probability, generated in zip(*metrics.reliability(table.scores, table.labels), strict=True):
+        if images:
+            yield Bin(int(images), float(probability), float(generated))
+
+
+def _contradictory(scored: Sequence[Scored]) -> tuple[tuple[str, ...], ...]:
+    alike: dict[str, dict[str, int | None]] = defaultdict(dict)
+    for each in scored:
+        if each.sha256:
+            alike[each.sha256][each.sample.path] = each.sample.label
+    return tuple(tuple(sorted(paths)) for paths in alike.values() if {0, 1} <= set(paths.values()))

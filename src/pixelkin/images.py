@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from pixelkin.errors import ImageError
 from pixelkin.types import Picture, Pixels
@@ -22,7 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 
-def decode(data: bytes, name: str = "the image") -> Picture:
+def decode(data: bytes, name: str = "the image", *, official: bool = False) -> Picture:
     """The first frame of an image file, upright, as RGB at native size.
 
     Transparency is composited over white, 16-bit samples keep their high byte, CMYK is converted,
@@ -31,6 +33,10 @@ def decode(data: bytes, name: str = "the image") -> Picture:
     Args:
         data: the whole file: JPEG, PNG or APNG, WebP, AVIF, TIFF, BMP or GIF.
         name: what to call the file in an error.
+        official: decode as the published programs of this field do, to reproduce their figures:
+            transparency is dropped, the orientation tag ignored, and what a file cut short lacks is
+            left to the decoder (grey in a JPEG). Not while other threads decode: Pillow knows
+            leniency only for the whole process.
 
     Raises:
         ImageError: empty, not such a file, cut short or damaged, or over MAX_PIXELS pixels.
@@ -40,7 +46,7 @@ def decode(data: bytes, name: str = "the image") -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data)
+            return _decode(data, _as_official if official else _upright_rgb)
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})"
@@ -53,8 +59,8 @@ def decode(data: bytes, name: str = "the image") -> Picture:
         raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
 
 
-def read(path: Path) -> Picture:
-    """Decode the image file at ``path``.
+def read(path: Path, *, official: bool = False) -> Picture:
+    """Decode the image file at ``path``; ``official`` as in `decode`.
 
     Raises:
         ImageError: as `decode`, or the file cannot be read.
@@ -63,7 +69,7 @@ def read(path: Path) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
-    return decode(data, str(path))
+    return decode(data, str(path), official=official)
 
 
 def from_pixels(pixels: NDArray[Any]) -> Picture:
@@ -97,6 +103,55 @@ def from_pillow(image: Image.Image) -> Picture:
     return Picture(pixels, image.format or "ARRAY", mode, digest, frames)
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What an image file says of itself before a pixel is decoded.
+
+    Attributes:
+        format: container as Pillow names it.
+        mode: how it stores its pixels.
+        width: pixels, as stored.
+        height: pixels, as stored.
+        size: bytes.
+        luma_table: sum of a JPEG's luminance quantisation table; 0 for other formats.
+        chroma_table: sum of its chrominance table; 0 where there is none.
+        quality: the quality at which the reference encoder writes that luminance sum; 0 for others.
+        subsampling: of a JPEG's chroma, 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 for anything else.
+        progressive: whether a JPEG is.
+        exif: whether it carries EXIF data.
+        profile: whether it carries a colour profile.
+        texts: other entries that it carries, e.g. a PNG's text chunks.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    size: int
+    luma_table: int = 0
+    chroma_table: int = 0
+    quality: int = 0
+    subsampling: int = -1
+    progressive: bool = False
+    exif: bool = False
+    profile: bool = False
+    texts: int = 0
+
+
+def inspect(data: bytes, name: str = "the image") -> FileFacts:
+    """What an image file says of itself; no pixel is decoded.
+
+    Raises:
+        ImageError: no such file.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            return _inspect(image, len(data))
+    except Exception as error:
+        raise ImageError(f"{name}: not an image of a kind that is read here ({error})") from error
+
+
 def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
     """An image file of RGB ``pixels``, uint8 (H, W, 3); ``options`` as Pillow's writer of that format.
 
@@ -112,14 +167,65 @@ def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _decode(data: bytes) -> Picture:
+def _inspect(image: Image.Image, size: int) -> FileFacts:
+    info = image.info
+    tables = getattr(image, "quantization", None) or {}
+    luma, chroma = (sum(tables.get(place, ())) for place in (0, 1))
+    plain = {"exif", "icc_profile", "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe"}
+    plain |= {"adobe_transform", "progressive", "progression", "transparency", "gamma", "srgb", "background"}
+    return FileFacts(
+        format=image.format or "unknown",
+        mode=image.mode,
+        width=image.width,
+        height=image.height,
+        size=size,
+        luma_table=luma,
+        chroma_table=chroma,
+        quality=int(np.argmin(np.abs(_LUMA_SUMS - luma))) + 1 if luma else 0,
+        subsampling=JpegImagePlugin.get_sampling(image) if tables else -1,
+        progressive="progressive" in info,
+        exif="exif" in info,
+        profile="icc_profile" in info,
+        texts=sum(isinstance(key, str) and key not in plain for key in info),
+    )
+
+
+def _luma_sums() -> NDArray[np.int64]:
+    """Sum of the luminance table that the reference encoder (libjpeg) writes at quality 1 to 100."""
+    # ITU-T T.81, Table K.1.
+    # fmt: off
+    table = np.array([
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+        14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+        18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+        49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ])
+    # fmt: on
+    quality = np.arange(1, 101)
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.clip((table * scale[:, None] + 50) // 100, 1, 255).sum(1)
+
+
+_LUMA_SUMS = _luma_sums()
+
+
+def _decode(data: bytes, convert: Callable[[Image.Image], Pixels]) -> Picture:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
         kind, mode, frames = image.format or "unknown", image.mode, getattr(image, "n_frames", 1)
         image.seek(0)
-        pixels = _upright_rgb(image)
+        pixels = convert(image)
     return Picture(pixels, kind, mode, hashlib.sha256(data).hexdigest(), frames)
+
+
+def _as_official(image: Image.Image) -> Pixels:
+    """What torchvision's image folders load, with LOAD_TRUNCATED_IMAGES as NPR's program sets it."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        return np.array(image.convert("RGB"))
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def _upright_rgb(image: Image.Image) -> Pixels:

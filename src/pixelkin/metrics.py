@@ -77,12 +77,32 @@ def calibration_error(scores: Floats, labels: Ints, weights: Floats | None = Non
 
     Guo et al. 2017, Eq. 3, for the probability of the one class "generated".
     """
-    if not len(scores):
+    counts, predicted, generated = reliability(scores, labels, weights, bins)
+    if not counts.sum():
         return float("nan")
+    return float(np.abs(generated - predicted)[counts > 0] @ counts[counts > 0] / counts.sum())
+
+
+def reliability(
+    scores: Floats, labels: Ints, weights: Floats | None = None, bins: int = 15
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """A reliability diagram over equal-width bins of the score (Guo et al. 2017, Sec. 2).
+
+    Returns:
+        Weight of the rows, mean score, and share generated of each bin, shape (bins,) each; the last
+        two are NaN where a bin is empty.
+    """
     counts = np.ones(len(scores)) if weights is None else weights
     place = np.minimum((scores * bins).astype(int), bins - 1)
-    gap = np.bincount(place, counts * (labels - scores), bins)
-    return float(np.abs(gap).sum() / counts.sum()) if counts.sum() else float("nan")
+    total, predicted, generated = (
+        np.bincount(place, counts * values, bins) for values in (np.ones(len(scores)), scores, labels)
+    )
+    empty = np.full(bins, np.nan)
+    return (
+        total.astype(np.float64),
+        np.divide(predicted, total, out=empty.copy(), where=total > 0),
+        np.divide(generated, total, out=empty, where=total > 0),
+    )
 
 
 def resamples(strata: Sequence[Ints], count: int, seed: int) -> Iterator[NDArray[np.float64]]:

@@ -90,6 +90,10 @@ class Model:
             tile_probabilities=sigmoid(logits / self.card.temperature),
         )
 
+    def log_odds(self, pictures: Sequence[Picture]) -> list[float]:
+        """The joined logit of each picture over the card's temperature."""
+        return [self.detect(picture).logit / self.card.temperature for picture in pictures]
+
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """The calibrated probability of each picture."""
         return [self.detect(picture).probability for picture in pictures]

@@ -12,9 +12,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pixelkin import degrade
-from pixelkin.errors import ImageError
+from pixelkin.errors import ConfigError, ImageError
 from pixelkin.images import decode, read
 from pixelkin.model import Model
+from pixelkin.protocol import OURS, Protocol
+from pixelkin.tiles import sigmoid
 from pixelkin.types import Picture, Prediction, Sample, Scored, Scorer
 
 AHEAD = 4  # pictures decoded in advance, per worker
@@ -68,7 +70,8 @@ def score(
     root: Path,
     samples: Sequence[Sample],
     *,
-    chain: Sequence[degrade.Degradation] = (),
+    chain: Sequence[degrade.Step] = (),
+    protocol: Protocol = OURS,
     batch: int = 16,
     workers: int = 0,
     on_image: Callable[[], None] = lambda: None,
@@ -79,27 +82,28 @@ def score(
         scorer: what scores.
         root: the folder the samples' paths start from.
         samples: what to score.
-        chain: degradations each picture goes through first.
+        chain: degradations each picture goes through first, what is random in them drawn from its path.
+        protocol: what it goes through then.
         batch: pictures handed to the scorer at once.
         workers: processes that decode and degrade; 0 for this one.
         on_image: called after each image, for a progress bar.
     """
-    decoded = _decoded(root, samples, chain, workers)
+    if batch < 1:
+        raise ConfigError(f"a batch is 1 picture or more, not {batch}")
+    decoded = _decoded(partial(_load, root, chain, protocol), samples, workers)
     while group := list(islice(decoded, batch)):
-        scores = iter(scorer.score([picture for _, picture in group if isinstance(picture, Picture)]))
+        logits = iter(scorer.log_odds([picture for _, picture in group if isinstance(picture, Picture)]))
         for sample, picture in group:
             on_image()
             if isinstance(picture, Picture):
-                yield Scored(sample, next(scores))
+                logit = float(next(logits))
+                yield Scored(sample, float(sigmoid(logit)), logit=logit, sha256=picture.sha256)
             else:
                 yield Scored(sample, None, picture)
 
 
-def _decoded(
-    root: Path, samples: Sequence[Sample], chain: Sequence[degrade.Degradation], workers: int
-) -> Iterator[Decoded]:
-    """Each sample's picture after ``chain``, in order, a bounded number of them in advance."""
-    load = partial(_load, root, chain)
+def _decoded(load: Callable[[Sample], Decoded], samples: Sequence[Sample], workers: int) -> Iterator[Decoded]:
+    """Each sample's picture, in order, a bounded number of them in advance."""
     if not workers:
         yield from map(load, samples)
         return
@@ -113,10 +117,10 @@ def _decoded(
             yield done
 
 
-def _load(root: Path, chain: Sequence[degrade.Degradation], sample: Sample) -> Decoded:
+def _load(root: Path, chain: Sequence[degrade.Step], protocol: Protocol, sample: Sample) -> Decoded:
     try:
-        picture = read(root / sample.path)
-        pixels = degrade.apply(chain, picture.pixels)
+        picture = read(root / sample.path, official=protocol.official)
+        pixels = protocol.shown(degrade.apply(chain, picture.pixels, sample.path))
     except ImageError as error:
         return sample, str(error)
     return sample, replace(picture, pixels=pixels)

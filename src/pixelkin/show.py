@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pixelkin.scoring import FIELDS, Judged, record
 from pixelkin.types import Verdict
 
 if TYPE_CHECKING:
+    from pixelkin.benchmarks.layouts import Presence
     from pixelkin.data import DataFacts
     from pixelkin.lab.train import Progress
     from pixelkin.model import Model
@@ -72,9 +73,19 @@ def facts_in_words(facts: DataFacts) -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in facts.warnings)
 
 
+def presence_in_words(presence: Sequence[Presence]) -> Iterator[str]:
+    """What is there of a benchmark, a line a sub-testset."""
+    wide = max(len(each.source) for each in presence)
+    for each in presence:
+        published = f" of {each.published:,} published" if each.published else ""
+        counts = f"{each.real:,} real, {each.generated:,} generated{published}" if each.layout else ""
+        lacking = f"; lacking {', '.join(each.lacking)}" if each.lacking else ""
+        yield f"{each.source:{wide}}  {each.state:18}  {counts}{lacking}".rstrip()
+
+
 @contextmanager
-def measuring() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[str, int], None]]]:
-    """A progress bar for the stages of an evaluation, and the facts of the check."""
+def measuring() -> Iterator[dict[str, Callable[..., None]]]:
+    """What an evaluation is to call: a progress bar for its stages, and words on what was found."""
     with _bar() as bar:
         tasks: dict[str, Any] = {}
 
@@ -83,7 +94,7 @@ def measuring() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[str, in
                 tasks[stage] = bar.add_task(stage, total=of, note="")
             bar.advance(tasks[stage])
 
-        yield _tell_facts, on_image
+        yield {"on_facts": _tell_facts, "on_presence": _tell_presence, "on_image": on_image}
 
 
 @contextmanager
@@ -110,6 +121,11 @@ def training() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[Progress
 
 def _tell_facts(facts: DataFacts) -> None:
     for each in facts_in_words(facts):
+        typer.echo(each, err=True)
+
+
+def _tell_presence(presence: Sequence[Presence]) -> None:
+    for each in presence_in_words(presence):
         typer.echo(each, err=True)
 
 

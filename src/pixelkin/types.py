@@ -111,11 +111,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One sample's score in [0, 1], or why it has none."""
+    """What was found out about one sample, once.
+
+    Attributes:
+        sample: which.
+        score: probability that it was generated, in [0, 1]; None if it could not be read.
+        error: why it could not be read.
+        logit: the log-odds that ``score`` is the sigmoid of, which does not saturate.
+        sha256: hex digest of the file's bytes.
+    """
 
     sample: Sample
     score: float | None
     error: str | None = None
+    logit: float | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +172,10 @@ class Card:
 class Scorer(Protocol):
     """Anything that scores pictures: `pixelkin.model.Model` and every detector of the laboratory."""
 
+    def log_odds(self, pictures: Sequence[Picture]) -> list[float]:
+        """For each picture, in order, the log-odds that it was generated; unbounded."""
+        ...
+
     def score(self, pictures: Sequence[Picture]) -> list[float]:
-        """One score in [0, 1] for each picture, in order; higher means more likely generated."""
+        """For each picture, in order, the sigmoid of its log-odds: a score in [0, 1]."""
         ...

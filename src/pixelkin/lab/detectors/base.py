@@ -76,9 +76,13 @@ class Detector(nn.Module, ABC):
         device = next(iter(self.state_dict().values())).device
         return float(self(self.prepare(picture)[None].to(device)))
 
+    def log_odds(self, pictures: Sequence[Picture]) -> list[float]:
+        """The logit of each picture of any size, in order."""
+        return [self.logit(picture) for picture in pictures]
+
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """One score in [0, 1] for each picture of any size, in order."""
-        return [float(sigmoid(self.logit(picture))) for picture in pictures]
+        return [float(sigmoid(logit)) for logit in self.log_odds(pictures)]
 
 
 def to_tensor(picture: Picture) -> Tensor:

@@ -1,0 +1,310 @@
+"""The bias audit: how far a set is solved without looking at what its pictures show.
+
+Three scorers stand beside a detector, each measured on the same images in the same way:
+
+- *zero-pixel*, a classifier of what the files say of themselves: format, size in pixels and bytes,
+  JPEG tables, metadata (`pixelkin.images.FileFacts`);
+- *compression-only*, a classifier of compression history alone: tables, bits per pixel, and the
+  8 x 8 blocking that a JPEG leaves in pixels however they are saved afterwards;
+- *aligned*, the detector itself after both labels went through one size and one codec.
+
+A detector that is no better than the first two, or that falls in the third, has learnt the files.
+The classifiers are random forests (Breiman 2001), scored on images they were not fitted on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelkin import metrics
+from pixelkin.errors import ImageError, MissingExtraError
+from pixelkin.evaluate import About, Report, evaluate
+from pixelkin.images import FileFacts, decode, inspect
+from pixelkin.types import Pixels, Sample, Scored
+
+BLOCK = 8  # side of a JPEG block, pixels
+SUSPICIOUS = 0.65  # AUC that the files alone must not reach, at the lower end of its interval
+FOLDS, TREES = 5, 200
+ALIGNED_SIDE, ALIGNED_QUALITY = 256, 90
+CODECS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+Features = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A source whose labels can be told apart without its pictures.
+
+    Attributes:
+        source: the row.
+        by: ``zero-pixel`` or ``compression-only``.
+        auc: of that classifier.
+        low: lower end of its interval.
+        clue: the single feature that tells most, in words.
+        clue_auc: how far it tells the labels apart alone, 0.5 to 1.
+    """
+
+    source: str
+    by: str
+    auc: float
+    low: float
+    clue: str
+    clue_auc: float
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the files give away, and what the detector reaches once they do not.
+
+    Attributes:
+        zero_pixel: report of the classifier of file facts.
+        compression: report of the classifier of compression history.
+        aligned: report of the detector after alignment.
+        chain: the alignment, as `pixelkin.degrade.parse` reads it.
+        suspicions: sources that are flagged; empty where nothing was found.
+        unfit: sources with too few images of a label to fit a classifier.
+    """
+
+    zero_pixel: Report
+    compression: Report
+    aligned: Report
+    chain: str
+    suspicions: tuple[Suspicion, ...]
+    unfit: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clues:
+    """What one file gives away: features of each kind by name; None where it cannot be read."""
+
+    zero_pixel: Features
+    compression: Features
+    short_side: int
+
+
+def audit(
+    about: About,
+    samples: Sequence[Sample],
+    clues: Sequence[Clues | None],
+    aligned: tuple[str, Report],
+    *,
+    seed: int = 0,
+    resamples: int = 200,
+) -> Audit:
+    """Fit and measure both classifiers, source by source, beside the aligned report of the detector.
+
+    Args:
+        about: what the detector's scores are of.
+        samples: the images.
+        clues: of each image, as `look` gives them.
+        aligned: the alignment's chain, and the detector's report under it.
+        seed: of the forests, the folds and the bootstrap.
+        resamples: of the bootstrap.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+        DataError: no image could be read.
+    """
+    groups, unfit = _groups(about, samples, clues)
+    reports: dict[str, Report] = {}
+    suspicions: list[Suspicion] = []
+    for kind in ("zero-pixel", "compression-only"):
+        scored: list[Scored] = []
+        of_group: dict[str, Suspicion] = {}
+        for places in groups:
+            members = [samples[place] for place in places]
+            named = [_of_kind(kind, clues[place]) for place in places]
+            labels = np.array([sample.label for sample in members])
+            scores = _out_of_fold(_matrix(named), labels, seed)
+            scored += [Scored(s, float(p)) for s, p in zip(members, scores, strict=True)]
+            clue, clue_auc = _best_clue(named, labels)
+            of_group |= {s.source: Suspicion(s.source, kind, 0.0, 0.0, clue, clue_auc) for s in members}
+        scored += [Scored(sample, None, "not fitted") for sample in samples if sample.source in unfit]
+        name = f"{kind} classifier"
+        who = replace(about, model=name, model_sha256="", thresholds=(), protocol={"input": name})
+        reports[kind] = evaluate(scored, who, seed=seed, resamples=resamples)
+        suspicions += _suspicions(reports[kind], of_group)
+    return Audit(
+        zero_pixel=reports["zero-pixel"],
+        compression=reports["compression-only"],
+        aligned=aligned[1],
+        chain=aligned[0],
+        suspicions=tuple(suspicions),
+        unfit=tuple(sorted(unfit)),
+    )
+
+
+def look(
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    workers: int = 0,
+    on_image: Callable[[], None] = lambda: None,
+) -> list[Clues | None]:
+    """What each file gives away, in order; None for one that cannot be read."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
+    see = partial(_look, root)
+    found: list[Clues | None] = []
+    with pool or nullcontext():
+        for each in pool.map(see, samples, chunksize=16) if pool else map(see, samples):
+            found.append(each)
+            on_image()
+    return found
+
+
+def alignment(clues: Sequence[Clues | None]) -> str:
+    """The chain that gives all pictures one size and one codec; the size is none that would enlarge one."""
+    sides = [each.short_side for each in clues if each]
+    side = max(min(*sides, ALIGNED_SIDE) // 2 * 2, 2 * BLOCK) if sides else ALIGNED_SIDE
+    return f"square:{side},jpeg:{ALIGNED_QUALITY}"
+
+
+def blocking(pixels: Pixels) -> tuple[float, float]:
+    """How much larger the steps between neighbouring pixels are at the borders of 8 x 8 blocks.
+
+    Args:
+        pixels: uint8, shape (H, W, 3).
+
+    Returns:
+        The ratio of the mean step at that of eight phases where it is largest to the mean at the other
+        seven, and the same at the phase of the picture's own corner; 1 where there are no blocks, as
+        in pictures under two blocks wide.
+    """
+    grey = pixels.astype(np.float32).mean(2)
+    ratios = []
+    for image in (grey, grey.T):
+        steps = np.abs(np.diff(image, axis=1)).mean(0)
+        whole = len(steps) // BLOCK * BLOCK
+        if whole < BLOCK:
+            return 1.0, 1.0
+        by_phase = steps[:whole].reshape(-1, BLOCK).mean(0) + 1e-6
+        ratios.append(by_phase / ((by_phase.sum() - by_phase) / (BLOCK - 1)))
+    ratio = np.mean(ratios, axis=0)
+    return float(ratio.max()), float(ratio[BLOCK - 1])
+
+
+def zero_pixel_features(facts: FileFacts) -> Features:
+    """What the file says of itself, as numbers by name."""
+    short, long = sorted((facts.width, facts.height))
+    numbers = asdict(facts)
+    kinds = {f"is {kind}": float(facts.format == kind) for kind in CODECS}
+    modes = {f"mode {mode}": float(facts.mode == mode) for mode in ("RGB", "RGBA", "L", "P", "CMYK")}
+    plain = {
+        name.replace("_", " "): float(numbers[name]) for name in numbers if name not in ("format", "mode")
+    }
+    shape = {"short side": short, "long side": long, "aspect": long / short, "square": float(short == long)}
+    return {
+        **kinds,
+        **modes,
+        **{"file size" if name == "size" else name: value for name, value in plain.items()},
+        **shape,
+        "bits per pixel": 8 * facts.size / (facts.width * facts.height),
+    }
+
+
+def compression_features(facts: FileFacts, pixels: Pixels) -> Features:
+    """What tells how a picture was compressed, as numbers by name."""
+    strongest, own = blocking(pixels)
+    return {
+        "luma table": float(facts.luma_table),
+        "chroma table": float(facts.chroma_table),
+        "quality": float(facts.quality),
+        "subsampling": float(facts.subsampling),
+        "bits per pixel": 8 * facts.size / (facts.width * facts.height),
+        "blocking": strongest,
+        "blocking at its corner": own,
+    }
+
+
+def _look(root: Path, sample: Sample) -> Clues | None:
+    path = root / sample.path
+    try:
+        data = path.read_bytes()
+        facts, picture = inspect(data, sample.path), decode(data, sample.path)
+    except (ImageError, OSError):
+        return None
+    return Clues(
+        zero_pixel_features(facts),
+        compression_features(facts, picture.pixels),
+        min(picture.height, picture.width),
+    )
+
+
+def _of_kind(kind: str, clues: Clues | None) -> Features:
+    if clues is None:
+        raise AssertionError("only readable files are in a group")
+    return clues.zero_pixel if kind == "zero-pixel" else clues.compression
+
+
+def _groups(
+    about: About, samples: Sequence[Sample], clues: Sequence[Clues | None]
+) -> tuple[list[list[int]], set[str]]:
+    """The places of images that one classifier is fitted on, and the sources with too few for that.
+
+    A source with both labels is a group; those with one label are one group together, as their
+    rows are measured against each other.
+    """
+    by_source: dict[str, list[int]] = defaultdict(list)
+    for place, (sample, seen) in enumerate(zip(samples, clues, strict=True)):
+        if seen is not None and sample.label is not None:
+            by_source[sample.source].append(place)
+    pooled: list[int] = []
+    groups: list[list[int]] = []
+    for places in by_source.values():
+        both = len({samples[place].label for place in places}) == 2
+        if both or about.alone:
+            groups.append(places)
+        else:
+            pooled += places
+    fitting = [group for group in [*groups, pooled] if _fits(samples, group)]
+    fitted = {samples[place].source for group in fitting for place in group}
+    return fitting, {sample.source for sample in samples} - fitted
+
+
+def _fits(samples: Sequence[Sample], places: Sequence[int]) -> bool:
+    generated = sum(samples[place].label == 1 for place in places)
+    return min(generated, len(places) - generated) >= FOLDS
+
+
+def _matrix(named: Sequence[Features]) -> NDArray[np.float64]:
+    return np.array([list(each.values()) for each in named])
+
+
+def _out_of_fold(features: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """The share of trees that call each image generated, of a forest that was not fitted on it."""
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the bias audit", "lab", error.name) from error
+    leaf = max(2, len(labels) // 100)
+    forest = RandomForestClassifier(TREES, min_samples_leaf=leaf, class_weight="balanced", random_state=seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    return np.asarray(cross_val_predict(forest, features, labels, cv=folds, method="predict_proba"))[:, 1]
+
+
+def _best_clue(named: Sequence[Features], labels: NDArray[np.int64]) -> tuple[str, float]:
+    """The feature that parts the labels best by itself, either way round, and its AUC."""
+    columns = _matrix(named)
+    aucs = [metrics.auc(column, labels) for column in columns.T]
+    telling = [max(value, 1 - value) for value in aucs]
+    best = int(np.argmax(telling))
+    return list(named[0])[best], telling[best]
+
+
+def _suspicions(report: Report, of_group: dict[str, Suspicion]) -> list[Suspicion]:
+    found = []
+    for row in report.rows:
+        figure = row.figures["auc"]
+        if figure.value is not None and figure.low is not None and figure.low > SUSPICIOUS:
+            found.append(replace(of_group[row.source], auc=figure.value, low=figure.low))
+    return found

@@ -1,0 +1,159 @@
+"""Where a collection's images lie on somebody's disk, and what is there of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from string import Formatter
+
+from pixelkin.benchmarks import PAPER, Benchmark, Collection, Layout, Subset
+from pixelkin.data import LABEL_NAMES, find_images
+from pixelkin.errors import DataError
+from pixelkin.types import Sample
+
+ALTERNATIVES = {"folder", "original"}
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is there of a sub-testset.
+
+    Attributes:
+        source: as `Collection.source`.
+        real: image files found.
+        generated: image files found.
+        published: images of both labels by its publishers; 0 where they do not say.
+        within: by how much that figure was rounded.
+        layout: which of the known layouts it was found in; empty if it is missing.
+        lacking: parts of it that are not there, e.g. class folders.
+    """
+
+    source: str
+    real: int
+    generated: int
+    published: int
+    within: int
+    layout: str
+    lacking: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """``complete``, ``incomplete``, ``missing``, ``more than published`` or ``size not published``."""
+        found = self.real + self.generated
+        if not found:
+            return "missing"
+        if self.lacking or not (self.real and self.generated):
+            return "incomplete"
+        if not self.published:
+            return "size not published"
+        if found > self.published + self.within:
+            return "more than published"
+        return "complete" if found >= self.published - self.within else "incomplete"
+
+
+def find(benchmark: Benchmark, root: Path) -> tuple[list[Sample], list[Presence]]:
+    """The samples of a benchmark below ``root``, sub-testset by sub-testset, and what is there of each.
+
+    An image may be a sample of several sub-testsets, where its publishers share the real ones.
+
+    Raises:
+        DataError: ``root`` is no folder, or nothing of the benchmark is in it.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder")
+    samples: list[Sample] = []
+    presence: list[Presence] = []
+    for collection, subset in benchmark.subsets():
+        found = _find_subset(collection, subset, root, among_others=benchmark.name == PAPER)
+        source = collection.source(subset)
+        samples += [
+            Sample(file.relative_to(root).as_posix(), source, label)
+            for label, files in enumerate(found.files)
+            for file in files
+        ]
+        real, generated = map(len, found.files)
+        presence.append(
+            Presence(source, real, generated, subset.images, subset.within, found.layout, found.lacking)
+        )
+    if not samples:
+        wanted = ", ".join(str(subset.at["folder"][0]) for _, subset in benchmark.subsets())
+        raise DataError(
+            f"{root}: nothing of the benchmark {benchmark.name} is in it; its folders are: {wanted}"
+        )
+    return samples, presence
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    layout: str = ""
+    files: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
+    lacking: tuple[str, ...] = ()
+
+
+def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_others: bool) -> _Found:
+    """The first layout that has both labels; failing that, the first that has one."""
+    best = _Found()
+    for layout in collection.layouts:
+        for below in layout.roots:
+            if among_others and below == ".":
+                continue  # names of sub-testsets repeat between collections
+            for start in _folders(root, below):
+                found = _in_layout(layout, subset, start)
+                if all(found.files):
+                    return found
+                if any(found.files) and not any(best.files):
+                    best = found
+    return best
+
+
+def _in_layout(layout: Layout, subset: Subset, start: Path) -> _Found:
+    real, generated = (_matches(patterns, subset, start) for patterns in (layout.real, layout.generated))
+    lacking = [
+        f"{what} ({LABEL_NAMES[label]})"
+        for label, matches in enumerate((real, generated))
+        for what in _lacking(matches)
+        if any(matches.values())
+    ]
+    files = tuple(
+        tuple(sorted({f for found in matches.values() for f in found})) for matches in (real, generated)
+    )
+    return _Found(layout.name, files, tuple(lacking))  # type: ignore[arg-type]
+
+
+def _matches(patterns: Iterable[str], subset: Subset, start: Path) -> dict[tuple[str, str], list[Path]]:
+    """Image files by what must be there (a class, a domain; empty for all of it) and by pattern."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    for pattern in patterns:
+        names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
+        choices = [subset.at.get(name, []) for name in names]
+        for chosen in product(*choices):
+            needed = "/".join(v for n, v in zip(names, chosen, strict=True) if n not in ALTERNATIVES)
+            folders = _folders(start, pattern.format(**dict(zip(names, chosen, strict=True))))
+            files = [file for folder in folders for file in find_images(folder)]
+            found[needed, pattern] = found.get((needed, pattern), []) + files
+    return found
+
+
+def _lacking(matches: dict[tuple[str, str], list[Path]]) -> Iterator[str]:
+    """What must be there and is not; nothing where the images lie in one folder without it."""
+    found = {needed for (needed, _), files in matches.items() if files}
+    if "" not in found:
+        yield from (
+            needed for needed in dict.fromkeys(n for n, _ in matches) if needed and needed not in found
+        )
+
+
+def _folders(start: Path, pattern: str) -> list[Path]:
+    """The folders below ``start`` that a pattern of names names, letter case ignored."""
+    folders = [start]
+    for part in Path(pattern).parts:
+        folders = [
+            inner
+            for folder in folders
+            for inner in sorted(folder.iterdir())
+            if fnmatchcase(inner.name.lower(), part.lower()) and inner.is_dir()
+        ]
+    return folders

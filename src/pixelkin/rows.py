@@ -1,0 +1,142 @@
+"""Scored rows as Parquet: kept while scoring goes on, so that it can be interrupted, and read for any metric.
+
+A file has the columns of `COLUMNS`, one row a sample, and what the scores are of (`About`) in its
+schema's metadata. While a set is being scored its rows lie in numbered files beside.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixelkin.config import build
+from pixelkin.errors import ConfigError, DataError, MissingExtraError
+from pixelkin.evaluate import About
+from pixelkin.types import Sample, Scored
+
+if TYPE_CHECKING:
+    import pyarrow
+
+COLUMNS = ("path", "label", "source", "logit", "probability", "error", "sha256")
+ABOUT = b"pixelkin.about"
+PART_ROWS, PART_SECONDS = 256, 10.0  # a part is written after so many rows, or so long
+
+Scoring = Callable[[list[Sample]], Iterable[Scored]]
+
+
+def keep(file: Path, about: About, samples: Sequence[Sample], scoring: Scoring) -> list[Scored]:
+    """The scores of ``samples``: those that ``file`` has, and the rest by ``scoring``, kept as they come.
+
+    Args:
+        file: a Parquet file, existing or to be made.
+        about: what the scores are of.
+        samples: what to score; one image in several sources is scored once.
+        scoring: scores samples in order.
+
+    Raises:
+        DataError: ``file`` holds scores of something else.
+    """
+    parts = file.with_suffix(".parts")
+    done = {each.sample.path: each for each in _held(file, parts, about)}
+    left = [sample for sample in {s.path: s for s in samples}.values() if sample.path not in done]
+    if left or not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for part in _in_parts(scoring(left)):
+            parts.mkdir(exist_ok=True)
+            write(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet", about, part)
+            done |= {each.sample.path: each for each in part}
+    scored = [_for(sample, done[sample.path]) for sample in samples]
+    if left or not file.exists():
+        write(file, about, scored)
+        shutil.rmtree(parts, ignore_errors=True)
+    return scored
+
+
+def write(file: Path, about: About, scored: Sequence[Scored]) -> None:
+    """Write rows to ``file``, whole or not at all."""
+    arrow, parquet = _parquet()
+    schema = arrow.schema(
+        [
+            ("path", arrow.string()),
+            ("label", arrow.int8()),
+            ("source", arrow.string()),
+            ("logit", arrow.float64()),
+            ("probability", arrow.float64()),
+            ("error", arrow.string()),
+            ("sha256", arrow.string()),
+        ],
+        {ABOUT: json.dumps(asdict(about)).encode()},
+    )
+    columns = zip(*map(_cells, scored), strict=True) if scored else ([] for _ in COLUMNS)
+    table = arrow.table(dict(zip(COLUMNS, map(list, columns), strict=True)), schema)
+    begun = file.with_suffix(".begun")
+    parquet.write_table(table, begun)
+    begun.replace(file)
+
+
+def read(file: Path) -> tuple[About, list[Scored]]:
+    """The rows of a file that `write` wrote, and what they are of.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    arrow, parquet = _parquet()
+    try:
+        table: pyarrow.Table = parquet.read_table(file)
+        about = build(About, json.loads(table.schema.metadata[ABOUT]))
+        columns = [table[name].to_pylist() for name in COLUMNS]
+    except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError, ConfigError) as error:
+        raise DataError(f"{file}: no scores that `pixelkin evaluate` kept ({error})") from error
+    return about, [
+        Scored(Sample(path, source, label), probability, error, logit, sha256)
+        for path, label, source, logit, probability, error, sha256 in zip(*columns, strict=True)
+    ]
+
+
+def _held(file: Path, parts: Path, about: About) -> Iterator[Scored]:
+    """The rows there are of ``file`` and its parts, if they are of the same model, images and protocol."""
+    for each in [file] if file.exists() else sorted(parts.glob("*.parquet")):
+        was, rows = read(each)
+        changed = [
+            f"{name} was {getattr(was, name)!r}, is {getattr(about, name)!r}"
+            for name in ("model", "model_sha256", "dataset", "dataset_sha256", "protocol")
+            if getattr(was, name) != getattr(about, name)
+        ]
+        if changed:
+            raise DataError(f"{file} holds other scores ({'; '.join(changed)}): give another --out")
+        yield from rows
+
+
+def _in_parts(scored: Iterable[Scored]) -> Iterator[list[Scored]]:
+    part: list[Scored] = []
+    began = time.monotonic()
+    for each in scored:
+        part.append(each)
+        if len(part) >= PART_ROWS or time.monotonic() - began > PART_SECONDS:
+            yield part
+            part, began = [], time.monotonic()
+    if part:
+        yield part
+
+
+def _for(sample: Sample, scored: Scored) -> Scored:
+    return Scored(sample, scored.score, scored.error, scored.logit, scored.sha256)
+
+
+def _cells(each: Scored) -> tuple[Any, ...]:
+    sample = each.sample
+    return sample.path, sample.label, sample.source, each.logit, each.score, each.error, each.sha256
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("keeping scores", "scan", error.name) from error
+    return pyarrow, pyarrow.parquet

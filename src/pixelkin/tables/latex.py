@@ -1,0 +1,44 @@
+"""The tables of a page as LaTeX (package booktabs), to be put into a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pixelkin.tables.page import Page, Table
+
+SPECIAL = {"\\": r"\textbackslash{}"} | {each: f"\\{each}" for each in "&%$#_{}"}
+SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def write(page: Page) -> str:
+    """Every table of the page, one after another."""
+    lines = [f"% {name}: {fact}" for name, fact in {"title": page.title, **page.facts}.items()]
+    for block in page.blocks:
+        if isinstance(block, Table):
+            lines += _table(block)
+    return "\n".join(line.replace("\n", " ") for line in lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Plain text as LaTeX that prints it; emphasis of Markdown becomes bold."""
+    strong = text.startswith("**") and text.endswith("**") and len(text) > 4
+    plain = "".join(SPECIAL.get(each, each) for each in (text[2:-2] if strong else text))
+    return rf"\textbf{{{plain}}}" if strong else plain
+
+
+def _table(block: Table) -> Iterator[str]:
+    yield ""
+    yield r"\begin{table}"
+    yield rf"\caption{{{escaped(block.title)}}}"
+    yield rf"\begin{{tabular}}{{l{'r' * (len(block.columns) - 1)}}}"
+    yield r"\toprule"
+    yield _line(block.columns)
+    yield r"\midrule"
+    yield from map(_line, block.rows)
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    yield r"\end{table}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"

@@ -1,0 +1,231 @@
+"""What is told of an evaluation, in which order. Figures are percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pixelkin.audit import SUSPICIOUS
+from pixelkin.benchmarks import benchmark
+from pixelkin.evaluate import AT_HALF, CALIBRATION, THRESHOLD_FREE, Figure, Report, Row
+from pixelkin.measure import Results
+from pixelkin.robustness import Robustness
+from pixelkin.tables.page import Block, Diagram, Lines, Page, Point, Table, Text
+from pixelkin.tables.papers import paper_blocks
+
+HEADINGS = {
+    "auc": "AUC",
+    "ap": "AP",
+    "tpr_at_5_fpr": "TPR at 5 % FPR",
+    "tpr_at_1_fpr": "TPR at 1 % FPR",
+    "acc": "Acc",
+    "acc_real": "Acc real",
+    "acc_generated": "Acc generated",
+    "false_alarms": "false alarms",
+    "caught": "caught",
+    "uncertain": "uncertain",
+    "ece": "ECE",
+}
+UNDEFINED = "not defined"
+JOINED = "Where + stands, all one-label sources of the other label joined a source that has one only. "
+MEAN = "Figures are percent, with their 95 % intervals; the mean is over the rows, unweighted."
+VERDICTS = (
+    "Acc is at 0.5. False alarms are photographs called generated, caught are generated images called so, "
+    "uncertain are verdicts withheld, all at the model's own thresholds. "
+)
+
+
+def page_of(results: Results) -> Page:
+    """The page of an evaluation."""
+    report = results.report
+    blocks = [
+        _headline(results),
+        *_suspicions(results),
+        *_notes(report),
+        *_presence(results),
+        *(paper_blocks(report, benchmark(report.about.benchmark)) if report.about.benchmark else []),
+        *_figures(results),
+        *_reliability(report),
+        *(_robustness(results.robustness) if results.robustness else []),
+        *_unreadable(report),
+    ]
+    return Page(f"{report.about.model} on {report.about.dataset}", _facts(report), tuple(blocks))
+
+
+def cell(figure: Figure | None) -> str:
+    """A figure in percent with its interval."""
+    if figure is None or figure.value is None:
+        return UNDEFINED
+    if figure.low is None or figure.high is None:
+        return f"{100 * figure.value:.1f}"
+    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+
+
+def _facts(report: Report) -> dict[str, str]:
+    about = report.about
+    return {
+        "model": f"{about.model}, SHA-256 `{about.model_sha256}`",
+        "dataset": f"{about.dataset}, SHA-256 of its labels and paths `{about.dataset_sha256}`",
+        **about.protocol,
+        "intervals": f"95 %, {report.resamples} resamples within source and label, seed {report.seed}",
+        "Pixelkin": report.version,
+    }
+
+
+def _headline(results: Results) -> Block:
+    """The means, and beside each what the files alone reach and what is left after alignment."""
+    report, audit = results.report, results.audit
+    beside = (audit.zero_pixel, audit.compression, audit.aligned) if audit else ()
+    rows = [
+        (HEADINGS[name], *(cell(each.mean.get(name)) for each in (report, *beside)))
+        for name in ("auc", "ap", "acc")
+    ]
+    note = (
+        f"Zero-pixel looks at what the files say of themselves, compression-only at how they were "
+        f"compressed, neither at the picture; aligned is the model after `{audit.chain}` on both labels. "
+        f"Their intervals are from {audit.aligned.resamples} resamples. Acc is at 0.5, the others need no threshold."
+        if audit
+        else "How much of this the files alone give away is not known: `--audit` tells."
+    )
+    columns = ("mean over the sources", report.about.model, "zero-pixel", "compression-only", "aligned")
+    return Table("In short", columns[: len(rows[0])], tuple(rows), note)
+
+
+def _suspicions(results: Results) -> Iterator[Block]:
+    audit = results.audit
+    if audit is None:
+        return
+    items = [
+        f"{each.source}: the {each.by} classifier reaches AUC {100 * each.auc:.1f} "
+        f"(from {100 * each.low:.1f}); what tells most is {each.clue}, by itself {100 * each.clue_auc:.1f}"
+        for each in audit.suspicions
+    ]
+    items += [f"{source}: too few images of a label to fit a classifier" for source in audit.unfit]
+    found = (
+        "The labels can be told apart without the pictures. A high figure here may be a fact about the files:"
+        if audit.suspicions
+        else f"Nothing found: no classifier of the files reaches AUC {100 * SUSPICIOUS:.0f} with confidence."
+    )
+    yield Text("Bias audit", (found,), tuple(items))
+
+
+def _notes(report: Report) -> Iterator[Block]:
+    notes = [*report.about.notes]
+    notes += [f"the same file lies under both labels: {', '.join(paths)}" for paths in report.contradictory]
+    if notes:
+        yield Text("To know of the images", (), tuple(notes))
+
+
+def _presence(results: Results) -> Iterator[Block]:
+    if results.presence:
+        rows = [
+            (
+                each.source,
+                each.state,
+                str(each.real),
+                str(each.generated),
+                str(each.published or "not published"),
+                ", ".join(each.lacking),
+                each.layout,
+            )
+            for each in results.presence
+        ]
+        columns = ("sub-testset", "state", "real", "generated", "published, both", "lacking", "layout")
+        yield Table("What is there", columns, tuple(rows))
+
+
+def _figures(results: Results) -> Iterator[Table]:
+    """One table each for what needs no threshold, what has one, and how far scores are probabilities."""
+    report, audit = results.report, results.audit
+    beside = {"zero-pixel AUC": audit.zero_pixel, "aligned AUC": audit.aligned} if audit else {}
+    joined = JOINED if any(row.joined for row in report.rows) else ""
+    decided = [*AT_HALF, *(name for name in ("false_alarms", "caught", "uncertain") if name in report.mean)]
+    yield _by_source(report, "Without a threshold", list(THRESHOLD_FREE), joined + MEAN, beside)
+    yield _by_source(
+        report,
+        "At a threshold",
+        decided,
+        joined + (VERDICTS if "caught" in decided else "Acc is at 0.5. ") + MEAN,
+    )
+    yield _by_source(report, "Calibration", list(CALIBRATION), joined + MEAN)
+
+
+def _by_source(
+    report: Report, title: str, names: Sequence[str], note: str, beside: dict[str, Report] | None = None
+) -> Table:
+    beside = beside or {}
+    others = [{row.source: row.figures for row in each.rows} for each in beside.values()]
+    rows = [
+        (
+            row.source,
+            f"{row.real}{'+' * (row.joined == 'real')}",
+            f"{row.generated}{'+' * (row.joined == 'generated')}",
+            *(_figure_cell(row, name) for name in names),
+            *(cell(other.get(row.source, {}).get("auc")) for other in others),
+        )
+        for row in report.rows
+    ]
+    mean = [cell(report.mean[name]) for name in names] + [cell(each.mean["auc"]) for each in beside.values()]
+    columns = ("source", "real", "generated", *(HEADINGS[name] for name in names), *beside)
+    return Table(title, columns, (*rows, ("**mean**", "", "", *mean)), note)
+
+
+def _figure_cell(row: Row, name: str) -> str:
+    if row.figures[name].value is None and row.unreadable and not (row.real or row.generated):
+        return "no image could be read"
+    return cell(row.figures[name])
+
+
+def _reliability(report: Report) -> Iterator[Block]:
+    bins = tuple((each.images, each.probability, each.generated) for each in report.reliability)
+    rows = [(f"{100 * p:.1f}", str(images), f"{100 * share:.1f}") for images, p, share in bins]
+    columns = ("mean probability", "images", "share generated")
+    yield Table("Reliability", columns, tuple(rows), "All images of the set together, in fifteen equal bins.")
+    yield Diagram("Reliability diagram", bins)
+
+
+def _robustness(grid: Robustness) -> Iterator[Block]:
+    reports = [("clean", grid.clean), *((c.name, report) for c, report in grid.conditions)]
+    for metric, title in (("auc", "AUC"), ("acc", "Acc at 0.5")):
+        sources = [row.source for row in grid.clean.rows]
+        figures = [
+            [{row.source: row.figures[metric] for row in report.rows}.get(source) for source in sources]
+            + [report.mean[metric]]
+            for _, report in reports
+        ]
+        rows = [
+            (name, *(UNDEFINED if f is None or f.value is None else f"{100 * f.value:.1f}" for f in of_row))
+            for (name, _), of_row in zip(reports, figures, strict=True)
+        ]
+        shades = tuple(tuple(f.value if f else None for f in of_row) for of_row in figures)
+        yield Table(
+            f"Robustness: {title} under each condition",
+            ("condition", *sources, "mean"),
+            tuple(rows),
+            "",
+            shades,
+        )
+    yield Lines(
+        "Robustness: mean AUC",
+        {family: _curve(grid, of_family) for family, of_family in grid.families().items()},
+        "mean AUC, %",
+    )
+
+
+def _curve(grid: Robustness, of_family: Sequence[tuple[object, Report]]) -> tuple[Point, ...]:
+    points = [("clean", grid.clean)] + [(condition.value, report) for condition, report in of_family]  # type: ignore[attr-defined]
+    return tuple(
+        Point(
+            label,
+            100 * figure.value,
+            None if figure.low is None else 100 * figure.low,
+            None if figure.high is None else 100 * figure.high,
+        )
+        for label, report in points
+        if (figure := report.mean["auc"]).value is not None
+    )
+
+
+def _unreadable(report: Report) -> Iterator[Block]:
+    if report.unreadable:
+        told = f"{len(report.unreadable)} images could not be read and are in no figure:"
+        yield Text("Unreadable", (told,), tuple(reason or path for path, reason in report.unreadable.items()))

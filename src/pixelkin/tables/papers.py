@@ -1,0 +1,131 @@
+"""Our figures in a paper's own tables: its rows, its columns, its order, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pixelkin.benchmarks import PRINTED_NAMES, Benchmark, Collection, printed_by, printed_mean
+from pixelkin.evaluate import Report
+from pixelkin.tables.page import Bars, Block, Table
+
+METRICS = {"acc": "Acc", "ap": "AP"}
+NONE = "-"
+
+
+def paper_blocks(report: Report, benchmark: Benchmark) -> Iterator[Block]:
+    """For each collection its table of accuracies and of average precisions, then the mean over all."""
+    for collection in benchmark.collections:
+        yield _side_by_side(report, collection)
+        for metric in METRICS:
+            if any(metric in printed for s in collection.subsets for printed in s.printed.values()):
+                yield _table(report, collection, metric)
+        yield _bars(report, collection)
+    if benchmark.means:
+        yield _over_all(report, benchmark)
+
+
+def _side_by_side(report: Report, collection: Collection) -> Table:
+    """A line a sub-testset: ours, the paper's, the difference."""
+    system = report.about.system
+    printed = printed_by(collection.name.lower(), system)
+    of_source = {row.source: row for row in report.rows}
+    rows: list[tuple[str, ...]] = []
+    for subset in collection.subsets:
+        source = collection.source(subset)
+        row = of_source.get(source)
+        cells = [subset.name, str(row.real) if row else "missing", str(row.generated) if row else "missing"]
+        for metric in METRICS:
+            ours = row.figures[metric].value if row else None
+            cells += _three(ours, printed.get((source, metric)))
+        rows.append(tuple(cells))
+    sources = [collection.source(subset) for subset in collection.subsets]
+    means = [_three(report.over(sources, metric), printed.get(("mean", metric))) for metric in METRICS]
+    rows.append(("**mean**", "", "", *(each for three in means for each in three)))
+    columns = ["sub-testset", "real", "generated"]
+    columns += [f"{name}{what}" for name in METRICS.values() for what in ("", " printed", " difference")]
+    note = (
+        f"{collection.table}: {collection.citation}. Images: {collection.counts}. Printed figures are "
+        f"those of {PRINTED_NAMES.get(system, 'no row of this table')}. Acc is at 0.5, AP has no "
+        "threshold. The mean is left out while a sub-testset is missing."
+    )
+    return Table(f"{collection.name} beside {collection.table}", tuple(columns), tuple(rows), note)
+
+
+def _table(report: Report, collection: Collection, metric: str) -> Table:
+    """The paper's table of one metric with our row and the difference under its own."""
+    subsets = collection.subsets
+    methods = list(dict.fromkeys(method for subset in subsets for method in subset.printed))
+    rows: list[tuple[str, ...]] = [
+        (
+            method,
+            *(_percent(subset.printed.get(method, {}).get(metric)) for subset in subsets),
+            _percent(collection.means.get(method, {}).get(metric)),
+        )
+        for method in methods
+    ]
+    sources = [collection.source(subset) for subset in subsets]
+    ours = [report.over([source], metric) for source in sources] + [report.over(sources, metric)]
+    rows.append((f"**{report.about.model}**", *(_share(value) for value in ours)))
+    method = PRINTED_NAMES.get(report.about.system, "")
+    if method in methods:
+        theirs = [s.printed[method].get(metric) for s in subsets]
+        theirs.append(collection.means.get(method, {}).get(metric))
+        rows.append((f"difference from {method}", *map(_difference, ours, theirs)))
+    columns = ("method", *(subset.name for subset in subsets), "Mean")
+    return Table(f"{collection.name}: {METRICS[metric]}", columns, tuple(rows))
+
+
+def _bars(report: Report, collection: Collection) -> Bars:
+    method = PRINTED_NAMES.get(report.about.system, "")
+    series: dict[str, tuple[float | None, ...]] = {}
+    for metric, name in METRICS.items():
+        printed = tuple(subset.printed.get(method, {}).get(metric) for subset in collection.subsets)
+        ours = [report.over([collection.source(subset)], metric) for subset in collection.subsets]
+        series[f"{name}, {report.about.model}"] = tuple(None if v is None else 100 * v for v in ours)
+        if any(value is not None for value in printed):
+            series[f"{name}, {method} printed"] = printed
+    return Bars(
+        f"{collection.name}: ours beside the printed", tuple(s.name for s in collection.subsets), series
+    )
+
+
+def _over_all(report: Report, benchmark: Benchmark) -> Table:
+    """Table 6: the unweighted mean over all sub-testsets, as printed, from the printed rows, and ours."""
+    subsets = [subset for _, subset in benchmark.subsets()]
+    sources = [collection.source(subset) for collection, subset in benchmark.subsets()]
+    rows: list[tuple[str, ...]] = [
+        (
+            method,
+            _percent(printed.get("acc")),
+            _percent(printed_mean(subsets, method, "acc"), 2),
+            _percent(printed_mean(subsets, method, "ap"), 2),
+        )
+        for method, printed in benchmark.means.items()
+    ]
+    ours = [report.over(sources, metric) for metric in METRICS]
+    rows.append((f"**{report.about.model}**", NONE, *(_share(value, 2) for value in ours)))
+    found = sum(row.source in sources for row in report.rows)
+    return Table(
+        f"Mean over the {len(sources)} sub-testsets ({benchmark.table})",
+        ("method", "Acc printed", "Acc", "AP"),
+        tuple(rows),
+        f"Acc and AP of the methods are recomputed from the printed rows. {found} of the {len(sources)} "
+        "sub-testsets are here; without all of them there is no mean of ours.",
+    )
+
+
+def _three(ours: float | None, printed: float | None) -> Sequence[str]:
+    theirs = None if printed is None else 100 * printed
+    return _share(ours), _percent(theirs), _difference(ours, theirs)
+
+
+def _difference(ours: float | None, printed: float | None) -> str:
+    return NONE if ours is None or printed is None else f"{100 * ours - printed:+.1f}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def _share(value: float | None, digits: int = 1) -> str:
+    return NONE if value is None else f"{100 * value:.{digits}f}"

@@ -1,0 +1,89 @@
+"""Several runs side by side: a sweep's cells with their spread over seeds, and two systems' differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pixelkin.compare import Paired, Spread, spread
+from pixelkin.evaluate import AT_HALF, CALIBRATION, METRICS, THRESHOLD_FREE, Report
+from pixelkin.tables.page import Page, Table
+from pixelkin.tables.pages import HEADINGS, MEAN, UNDEFINED, cell
+
+SEED = "seed"
+
+
+def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> Page:
+    """A row for each setting of a sweep, with mean and spread where it was run with several seeds.
+
+    Args:
+        name: of the sweep.
+        cells: what each run set, and its report; all of one set of images.
+
+    Raises:
+        DataError: the reports are of different sets.
+    """
+    groups: dict[str, list[Report]] = {}
+    for values, report in cells:
+        settings = [f"{key.rpartition('.')[2]} {value}" for key, value in values.items() if key != SEED]
+        groups.setdefault(", ".join(settings) or "all runs", []).append(report)
+    spreads = {setting: spread(reports) for setting, reports in groups.items()}
+    sources = [row.source for row in cells[0][1].rows]
+    means = [
+        (setting, str(len(groups[setting])), *(_spread(found["mean"].get(metric)) for metric in METRICS))
+        for setting, found in spreads.items()
+    ]
+    by_source = [
+        (setting, *(_spread(found[source].get("auc")) for source in sources))
+        for setting, found in spreads.items()
+    ]
+    note = "Percent; after ± the sample standard deviation over runs, in brackets the least and the greatest."
+    return Page(
+        f"{name} on {cells[0][1].about.dataset}",
+        dict(cells[0][1].about.protocol),
+        (
+            Table(
+                "Means over the sources",
+                ("setting", "runs", *(HEADINGS[metric] for metric in METRICS)),
+                tuple(means),
+                note,
+            ),
+            Table("AUC by source", ("setting", *sources), tuple(by_source), note),
+        ),
+    )
+
+
+def paired_page(found: Paired) -> Page:
+    """What the second system's figures have over the first's."""
+    names = [name for name in found.mean if name in METRICS]
+    blocks = []
+    for title, kind in (
+        ("Without a threshold", THRESHOLD_FREE),
+        ("At 0.5", AT_HALF),
+        ("Calibration", CALIBRATION),
+    ):
+        chosen = [name for name in names if name in kind]
+        rows = [(source, *(cell(of_row[name]) for name in chosen)) for source, of_row in found.rows.items()]
+        rows.append(("**mean**", *(cell(found.mean[name]) for name in chosen)))
+        blocks.append(Table(title, ("source", *(HEADINGS[name] for name in chosen)), tuple(rows), MEAN))
+    first, second = found.first, found.second
+    facts = {
+        name: f"{of.model}, SHA-256 `{of.model_sha256}`, degradation {of.protocol.get('degradation')}"
+        for name, of in (("first", first), ("second", second))
+    } | {
+        "images": f"{found.images} scored by both, {found.left_out} left out",
+        "to read": "the second's figures less the first's; an interval without zero is a difference",
+        "intervals": f"95 %, {found.resamples} resamples, the same images redrawn for both",
+    }
+    return Page(f"{second.model} against {first.model}", facts, tuple(blocks))
+
+
+def _spread(found: Spread | None) -> str:
+    if found is None:
+        return UNDEFINED
+    if found.deviation is None:
+        return f"{100 * found.mean:.1f}"
+    return (
+        f"{100 * found.mean:.1f} ± {100 * found.deviation:.1f} "
+        f"({100 * found.least:.1f}-{100 * found.greatest:.1f})"
+    )
