@@ -238,7 +238,10 @@ def test_from_images_to_a_model_that_judges(run, tmp_path):
     )
     assert status == 0
     assert "jpeg:75" in page
-    assert json.loads((tmp_path / "r2" / "report.json").read_text())["about"]["protocol"]["degradation"] == "jpeg:75"
+    assert (
+        json.loads((tmp_path / "r2" / "report.json").read_text())["about"]["protocol"]["degradation"]
+        == "jpeg:75"
+    )
 
 
 def test_the_recipe_file_and_its_overrides_meet(run, tmp_path):

@@ -15,7 +15,7 @@ The classifiers are random forests (Breiman 2001), scored on images they were no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -42,18 +42,18 @@ Features = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A source whose labels can be told apart without its pictures.
+    """Sources whose labels can be told apart without their pictures.
 
     Attributes:
-        source: the row.
+        sources: the rows, of one classifier.
         by: ``zero-pixel`` or ``compression-only``.
-        auc: of that classifier.
-        low: lower end of its interval.
+        auc: of that classifier, the mean over the rows.
+        low: the least of the lower ends of their intervals.
         clue: the single feature that tells most, in words.
         clue_auc: how far it tells the labels apart alone, 0.5 to 1.
     """
 
-    source: str
+    sources: tuple[str, ...]
     by: str
     auc: float
     low: float
@@ -119,20 +119,19 @@ def audit(
     suspicions: list[Suspicion] = []
     for kind in ("zero-pixel", "compression-only"):
         scored: list[Scored] = []
-        of_group: dict[str, Suspicion] = {}
+        name = f"{kind} classifier"
+        clues_of: dict[tuple[str, ...], tuple[str, float]] = {}
         for places in groups:
             members = [samples[place] for place in places]
             named = [_of_kind(kind, clues[place]) for place in places]
             labels = np.array([sample.label for sample in members])
             scores = _out_of_fold(_matrix(named), labels, seed)
             scored += [Scored(s, float(p)) for s, p in zip(members, scores, strict=True)]
-            clue, clue_auc = _best_clue(named, labels)
-            of_group |= {s.source: Suspicion(s.source, kind, 0.0, 0.0, clue, clue_auc) for s in members}
+            clues_of[tuple(dict.fromkeys(s.source for s in members))] = _best_clue(named, labels)
         scored += [Scored(sample, None, "not fitted") for sample in samples if sample.source in unfit]
-        name = f"{kind} classifier"
         who = replace(about, model=name, model_sha256="", thresholds=(), protocol={"input": name})
         reports[kind] = evaluate(scored, who, seed=seed, resamples=resamples)
-        suspicions += _suspicions(reports[kind], of_group)
+        suspicions += _suspicions(kind, reports[kind], clues_of)
     return Audit(
         zero_pixel=reports["zero-pixel"],
         compression=reports["compression-only"],
@@ -202,13 +201,9 @@ def zero_pixel_features(facts: FileFacts) -> Features:
         name.replace("_", " "): float(numbers[name]) for name in numbers if name not in ("format", "mode")
     }
     shape = {"short side": short, "long side": long, "aspect": long / short, "square": float(short == long)}
-    return {
-        **kinds,
-        **modes,
-        **{"file size" if name == "size" else name: value for name, value in plain.items()},
-        **shape,
-        "bits per pixel": 8 * facts.size / (facts.width * facts.height),
-    }
+    size = {"file size": plain.pop("size"), "bits per pixel": 8 * facts.size / (facts.width * facts.height)}
+    # Where several tell equally much, the first is named: the plainest come first.
+    return {"quality": plain["quality"], **kinds, **shape, **plain, **modes, **size}
 
 
 def compression_features(facts: FileFacts, pixels: Pixels) -> Features:
@@ -301,10 +296,18 @@ def _best_clue(named: Sequence[Features], labels: NDArray[np.int64]) -> tuple[st
     return list(named[0])[best], telling[best]
 
 
-def _suspicions(report: Report, of_group: dict[str, Suspicion]) -> list[Suspicion]:
-    found = []
-    for row in report.rows:
-        figure = row.figures["auc"]
-        if figure.value is not None and figure.low is not None and figure.low > SUSPICIOUS:
-            found.append(replace(of_group[row.source], auc=figure.value, low=figure.low))
-    return found
+def _suspicions(
+    kind: str, report: Report, clues_of: dict[tuple[str, ...], tuple[str, float]]
+) -> Iterator[Suspicion]:
+    figures = {row.source: row.figures["auc"] for row in report.rows}
+    for group, clue in clues_of.items():
+        flagged = {
+            source: (figure.value, figure.low)
+            for source in group
+            if (figure := figures[source]).value is not None
+            and figure.low is not None
+            and figure.low > SUSPICIOUS
+        }
+        if flagged:
+            aucs, lows = zip(*flagged.values(), strict=True)
+            yield Suspicion(tuple(flagged), kind, float(np.mean(aucs)), min(lows), *clue)

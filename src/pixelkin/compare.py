@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pixelkin import metrics
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import About, Figure, Report, Table, as_figures
 from pixelkin.types import Scored
@@ -78,12 +77,8 @@ def paired(
         Table.of([b for _, b in both], replace(other_about, order=about.order, alone=about.alone)),
     )
     values = tables[1].figures(None) - tables[0].figures(None)
-    drawn = np.array(
-        [
-            tables[1].figures(weights) - tables[0].figures(weights)
-            for weights in metrics.resamples(tables[0].strata(), resamples, seed)
-        ]
-    )
+    # The same seed and strata: both redraw the same images.
+    drawn = tables[1].resampled(resamples, seed) - tables[0].resampled(resamples, seed)
     names = list(tables[0].chosen)
     return Paired(
         first=about,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,13 +146,13 @@ def verdict_metrics(thresholds: Sequence[float]) -> dict[str, metrics.Metric]:
     """What a card's two thresholds do: real called generated, generated called so, verdicts withheld."""
     below, above = thresholds
 
-    def false_alarms(scores: metrics.Floats, labels: metrics.Ints, weights: metrics.Floats | None) -> float:
+    def false_alarms(scores: metrics.Floats, labels: metrics.Ints, weights: metrics.Floats | None) -> Any:
         return 1 - metrics.accuracy_real(scores, labels, weights, above)
 
-    def caught(scores: metrics.Floats, labels: metrics.Ints, weights: metrics.Floats | None) -> float:
+    def caught(scores: metrics.Floats, labels: metrics.Ints, weights: metrics.Floats | None) -> Any:
         return metrics.accuracy_generated(scores, labels, weights, above)
 
-    def uncertain(scores: metrics.Floats, _labels: metrics.Ints, weights: metrics.Floats | None) -> float:
+    def uncertain(scores: metrics.Floats, _labels: metrics.Ints, weights: metrics.Floats | None) -> Any:
         return metrics.share((scores >= below) & (scores <= above), weights)
 
     return {"false_alarms": false_alarms, "caught": caught, "uncertain": uncertain}
@@ -176,7 +177,7 @@ def evaluate(scored: Iterable[Scored], about: About, *, seed: int = 0, resamples
     if not len(table.scores):
         raise DataError(f"{about.dataset}: none of {len(everything)} images has both a label and a score")
     values = table.figures(None)
-    drawn = np.array([table.figures(w) for w in metrics.resamples(table.strata(), resamples, seed)])
+    drawn = table.resampled(resamples, seed)
     lost = Counter(each.sample.source for each in everything if each.score is None)
     rows = [
         Row(
@@ -218,7 +219,7 @@ class Table:
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
     rows: dict[str, tuple[NDArray[np.int64], str | None]]
-    chosen: Mapping[str, Callable[..., float]]
+    chosen: Mapping[str, metrics.Metric]
 
     @classmethod
     def of(cls, scored: Sequence[Scored], about: About) -> Table:
@@ -239,13 +240,27 @@ class Table:
         }
         return cls(scores, labels, sources, rows, metrics_of(about))
 
-    def figures(self, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Every metric of every row, then the mean over the rows; shape (rows + 1, metrics)."""
-        table = np.empty((len(self.rows), len(self.chosen)))
+    def figures(self, weights: metrics.Floats | None) -> NDArray[np.float64]:
+        """Every metric of every row, then the mean over the rows.
+
+        Args:
+            weights: of the images, shape (..., n); None for one each.
+
+        Returns:
+            Shape (..., rows + 1, metrics); NaN where a metric is not defined.
+        """
+        shape = () if weights is None else weights.shape[:-1]
+        table = np.empty((*shape, len(self.rows) + 1, len(self.chosen)))
         for place, (at, _) in enumerate(self.rows.values()):
-            of_row = self.scores[at], self.labels[at], None if weights is None else weights[at]
-            table[place] = [metric(*of_row) for metric in self.chosen.values()]
-        return np.vstack([table, _mean_of_defined(table)])
+            of_row = self.scores[at], self.labels[at], None if weights is None else np.take(weights, at, -1)
+            for column, metric in enumerate(self.chosen.values()):
+                table[..., place, column] = metric(*of_row)
+        table[..., -1, :] = _mean_of_defined(table[..., :-1, :])
+        return table
+
+    def resampled(self, count: int, seed: int) -> NDArray[np.float64]:
+        """The figures of ``count`` bootstrap resamples, shape (count, rows + 1, metrics)."""
+        return np.concatenate([self.figures(w) for w in metrics.resamples(self.strata(), count, seed)])
 
     def strata(self) -> list[NDArray[np.int64]]:
         """The places of each source's images of each label."""
@@ -282,9 +297,9 @@ def _rows(
 
 def _mean_of_defined(table: NDArray[np.float64]) -> NDArray[np.float64]:
     defined = ~np.isnan(table)
-    count = defined.sum(0)
-    total = np.where(defined, table, 0).sum(0)
-    return np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0)
+    count = defined.sum(-2)
+    total = np.where(defined, table, 0).sum(-2)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def _defined(value: float) -> float | None:

@@ -1,8 +1,10 @@
-"""Metrics of scores against labels: pure functions of 1-D arrays, no state.
+"""Metrics of scores against labels: pure functions, no state.
 
-``labels`` holds 1 for generated and 0 for real; a higher ``score`` means more likely generated.
-``weights`` counts each row so many times (a bootstrap resample is a vector of counts); all ones
-where it is not given. Where a metric is not defined (a label is missing) it is NaN.
+``scores`` and ``labels`` have shape (n,); labels hold 1 for generated and 0 for real; a higher score
+means more likely generated. ``weights`` counts each row so many times (a bootstrap resample is a vector
+of counts) and has shape (n,), or (..., n) for several resamples at once; all ones where it is not
+given. The answer has the shape of the weights without n: a number for one set of them. Where a metric
+is not defined (a label is missing) it is NaN.
 """
 
 from __future__ import annotations
@@ -15,72 +17,65 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
-Metric = Callable[[Floats, Ints, Floats | None], float]
+Metric = Callable[[Floats, Ints, Floats | None], Any]
+AT_ONCE = 400_000  # weights drawn at a time: they and what is made of them stay in the cache
 
 
-def share(right: NDArray[np.bool_], weights: Floats | None = None) -> float:
+def share(right: NDArray[np.bool_], weights: Floats | None = None) -> Any:
     """Weighted share of rows that are ``right``."""
-    counts = np.ones(len(right)) if weights is None else weights
-    total = counts.sum()
-    return float(np.sum(right * counts) / total) if total else float("nan")
+    counts = _counts(weights, len(right))
+    return _ratio(counts @ right.astype(counts.dtype), counts.sum(-1))
 
 
-def accuracy(scores: Floats, labels: Ints, weights: Floats | None = None, threshold: float = 0.5) -> float:
+def accuracy(scores: Floats, labels: Ints, weights: Floats | None = None, threshold: float = 0.5) -> Any:
     """Share of rows on the right side of ``threshold``; exactly at it counts as real (official program)."""
     return share((scores > threshold) == (labels == 1), weights)
 
 
-def accuracy_real(
-    scores: Floats, labels: Ints, weights: Floats | None = None, threshold: float = 0.5
-) -> float:
+def accuracy_real(scores: Floats, labels: Ints, weights: Floats | None = None, threshold: float = 0.5) -> Any:
     """Share of real rows that are not above ``threshold``."""
     return share(scores[labels == 0] <= threshold, _of(weights, labels == 0))
 
 
 def accuracy_generated(
     scores: Floats, labels: Ints, weights: Floats | None = None, threshold: float = 0.5
-) -> float:
+) -> Any:
     """Share of generated rows above ``threshold``."""
     return share(scores[labels == 1] > threshold, _of(weights, labels == 1))
 
 
-def average_precision(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
+def average_precision(scores: Floats, labels: Ints, weights: Floats | None = None) -> Any:
     """Area under the precision-recall curve as a step function: sum of (R_n - R_{n-1}) P_n."""
     hits, misses = _curve(scores, labels, weights)
-    if not _has_both(hits, misses):
-        return float("nan")
-    shown = hits + misses
-    precision = np.divide(hits, shown, out=np.zeros_like(hits), where=shown > 0)
-    return float(np.sum(np.diff(hits / hits[-1], prepend=0.0) * precision))
+    precision = _ratio(hits, hits + misses, empty=0.0)
+    area = np.sum(np.diff(hits, axis=-1, prepend=0) * precision, -1)
+    return _ratio(np.where(_ends(misses) > 0, area, np.nan), _ends(hits))
 
 
-def auc(scores: Floats, labels: Ints, weights: Floats | None = None) -> float:
+def auc(scores: Floats, labels: Ints, weights: Floats | None = None) -> Any:
     """Area under the ROC curve: how often a generated row scores above a real one, ties counting half."""
     hits, misses = _curve(scores, labels, weights)
-    if not _has_both(hits, misses):
-        return float("nan")
-    before = np.concatenate([[0.0], hits[:-1]])
-    return float(np.sum(np.diff(misses, prepend=0.0) * (hits + before) / 2) / (hits[-1] * misses[-1]))
+    steps = np.diff(hits, axis=-1, prepend=0)
+    area = np.sum(np.diff(misses, axis=-1, prepend=0) * (hits - steps / 2), -1, dtype=np.float64)
+    return _ratio(area, _ends(hits) * _ends(misses))
 
 
-def tpr_at_fpr(scores: Floats, labels: Ints, weights: Floats | None = None, fpr: float = 0.05) -> float:
+def tpr_at_fpr(scores: Floats, labels: Ints, weights: Floats | None = None, fpr: float = 0.05) -> Any:
     """Share of generated rows caught by the lowest threshold that calls at most ``fpr`` of real ones so."""
     hits, misses = _curve(scores, labels, weights)
-    if not _has_both(hits, misses):
-        return float("nan")
-    allowed = misses / misses[-1] <= fpr + 1e-12
-    return float(hits[allowed][-1] / hits[-1]) if allowed.any() else 0.0
+    allowed = misses <= fpr * _ends(misses)[..., None] * (1 + 1e-9)
+    caught = np.max(np.where(allowed, hits, 0), -1, initial=0)
+    return _ratio(np.where(_ends(misses) > 0, caught, np.nan), _ends(hits))
 
 
-def calibration_error(scores: Floats, labels: Ints, weights: Floats | None = None, bins: int = 15) -> float:
+def calibration_error(scores: Floats, labels: Ints, weights: Floats | None = None, bins: int = 15) -> Any:
     """Expected calibration error: mean over equal-width bins of abs(share generated - mean score).
 
     Guo et al. 2017, Eq. 3, for the probability of the one class "generated".
     """
     counts, predicted, generated = reliability(scores, labels, weights, bins)
-    if not counts.sum():
-        return float("nan")
-    return float(np.abs(generated - predicted)[counts > 0] @ counts[counts > 0] / counts.sum())
+    gap = np.where(counts > 0, np.abs(generated - predicted), 0.0)
+    return _ratio(np.sum(counts * gap, -1), counts.sum(-1))
 
 
 def reliability(
@@ -89,23 +84,18 @@ def reliability(
     """A reliability diagram over equal-width bins of the score (Guo et al. 2017, Sec. 2).
 
     Returns:
-        Weight of the rows, mean score, and share generated of each bin, shape (bins,) each; the last
-        two are NaN where a bin is empty.
+        Weight of the rows, mean score, and share generated of each bin, shape (..., bins) each; the
+        last two are NaN where a bin is empty.
     """
-    counts = np.ones(len(scores)) if weights is None else weights
+    counts = _counts(weights, len(scores))
     place = np.minimum((scores * bins).astype(int), bins - 1)
-    total, predicted, generated = (
-        np.bincount(place, counts * values, bins) for values in (np.ones(len(scores)), scores, labels)
-    )
-    empty = np.full(bins, np.nan)
-    return (
-        total.astype(np.float64),
-        np.divide(predicted, total, out=empty.copy(), where=total > 0),
-        np.divide(generated, total, out=empty, where=total > 0),
-    )
+    member = (place[:, None] == np.arange(bins)).astype(np.float64)
+    total = counts @ member
+    predicted, generated = (counts @ (member * values[:, None]) for values in (scores, labels))
+    return total, _ratio(predicted, total), _ratio(generated, total)
 
 
-def resamples(strata: Sequence[Ints], count: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def resamples(strata: Sequence[Ints], count: int, seed: int) -> Iterator[NDArray[np.float32]]:
     """Bootstrap resamples as weights: how often each row was redrawn from its own stratum.
 
     Args:
@@ -114,15 +104,20 @@ def resamples(strata: Sequence[Ints], count: int, seed: int) -> Iterator[NDArray
         seed: of the draws.
 
     Yields:
-        Weights, shape (n,); those of a stratum add up to its size.
+        Weights of several resamples, shape (k, n), ``count`` of them in all; those of a stratum add up
+        to its size.
     """
     rng = np.random.default_rng(seed)
-    weights = np.zeros(sum(map(len, strata)))
-    for _ in range(count):
+    rows = sum(map(len, strata))
+    while count > 0:
+        many = min(count, max(1, AT_ONCE // max(rows, 1)))
+        weights = np.empty((many, rows), np.float32)
         for places in strata:
             size = len(places)
-            weights[places] = np.bincount(rng.integers(size, size=size), minlength=size)
+            drawn = rng.integers(size, size=(many, size)) + size * np.arange(many)[:, None]
+            weights[:, places] = np.bincount(drawn.ravel(), minlength=many * size).reshape(many, size)
         yield weights
+        count -= many
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -133,19 +128,34 @@ def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _curve(scores: Floats, labels: Ints, weights: Floats | None) -> tuple[Floats, Floats]:
+def _curve(
+    scores: Floats, labels: Ints, weights: Floats | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cumulated weight of generated and of real rows from the highest score down, at the end of each tie."""
     order = np.argsort(-scores, kind="stable")
     scores, labels = scores[order], labels[order]
-    counts = np.ones(len(scores)) if weights is None else weights[order]
-    last_of_tie = np.append(scores[1:] != scores[:-1], True) if len(scores) else np.zeros(0, bool)
-    return np.cumsum(counts * (labels == 1))[last_of_tie], np.cumsum(counts * (labels == 0))[last_of_tie]
+    counts = np.take(_counts(weights, len(scores)), order, -1)
+    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], [True] * bool(len(scores))))
+    generated = np.cumsum(counts * (labels == 1), -1, dtype=np.float64)
+    shown = np.cumsum(counts, -1, dtype=np.float64)
+    return np.take(generated, ends, -1), np.take(shown - generated, ends, -1)
 
 
-def _has_both(hits: Floats, misses: Floats) -> bool:
-    """Whether a curve has weight of either label; without it there is nothing to measure."""
-    return bool(len(hits) and hits[-1] and misses[-1])
+def _counts(weights: Floats | None, rows: int) -> Floats:
+    return np.ones(rows) if weights is None else weights
+
+
+def _ends(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The last value of a cumulated weight: its total; zero where there is no row."""
+    return curve[..., -1] if curve.shape[-1] else np.zeros(curve.shape[:-1])
+
+
+def _ratio(part: Any, whole: Any, empty: float = np.nan) -> Any:
+    """``part / whole``, and ``empty`` where there is no whole."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    found = np.divide(part, whole, out=np.full(whole.shape, empty), where=whole > 0)
+    return found[()]
 
 
 def _of(weights: Floats | None, rows: NDArray[np.bool_]) -> Floats | None:
-    return None if weights is None else weights[rows]
+    return None if weights is None else np.compress(rows, weights, -1)

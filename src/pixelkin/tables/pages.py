@@ -82,7 +82,7 @@ def _headline(results: Results) -> Block:
     note = (
         f"Zero-pixel looks at what the files say of themselves, compression-only at how they were "
         f"compressed, neither at the picture; aligned is the model after `{audit.chain}` on both labels. "
-        f"Their intervals are from {audit.aligned.resamples} resamples. Acc is at 0.5, the others need no threshold."
+        f"Their intervals are from {audit.aligned.resamples} resamples. Acc is at 0.5."
         if audit
         else "How much of this the files alone give away is not known: `--audit` tells."
     )
@@ -95,7 +95,7 @@ def _suspicions(results: Results) -> Iterator[Block]:
     if audit is None:
         return
     items = [
-        f"{each.source}: the {each.by} classifier reaches AUC {100 * each.auc:.1f} "
+        f"{', '.join(each.sources)}: the {each.by} classifier reaches AUC {100 * each.auc:.1f} "
         f"(from {100 * each.low:.1f}); what tells most is {each.clue}, by itself {100 * each.clue_auc:.1f}"
         for each in audit.suspicions
     ]
