@@ -61,8 +61,8 @@ class Protocol:
 
     def _words(self) -> Iterator[str]:
         if self.official:
-            yield "decoded as the official program does (transparency dropped, orientation ignored, "
-            "files cut short filled)"
+            lenient = "transparency dropped, orientation ignored, files cut short filled"
+            yield f"decoded as the official program does ({lenient})"
         else:
             yield "decoded upright over white, files cut short refused"
         yield f"resized to {self.resize} x {self.resize} (Pillow, bilinear)" if self.resize else "native size"
