@@ -136,7 +136,7 @@ def test_genimage_s_archives_are_found_whatever_the_case(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "state", "lacking"),
     [
-        (lambda root: None, "complete", ()),
+        (lambda _: None, "complete", ()),
         (lambda root: [file.unlink() for file in root.rglob("1_fake/*.png")], "incomplete", ()),
         (
             lambda root: (root / "zebra").rename(root / "zebras"),

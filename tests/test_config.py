@@ -8,6 +8,7 @@ from pixelkin.config import build, override, read_toml
 from pixelkin.errors import ConfigError
 from pixelkin.lab.export import ExportConfig
 from pixelkin.lab.recipe import Degradations, TrainConfig
+from pixelkin.lab.sweep import cells
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 CARDS = [file for file in SHIPPED if file.name.endswith(".card.toml")]
@@ -87,9 +88,11 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.name)
 def test_every_shipped_recipe_is_one(file):
-    recipe = build(TrainConfig, read_toml(file))
-    assert not Path(recipe.data).is_absolute()
-    assert recipe.epochs >= 1
+    values = read_toml(file)
+    recipes = [cell.config for cell in cells(values)] if "sweep" in values else [build(TrainConfig, values)]
+    for recipe in recipes:
+        assert not Path(recipe.data).is_absolute()
+        assert recipe.epochs >= 1
 
 
 @pytest.mark.parametrize("file", CARDS, ids=lambda file: file.name)

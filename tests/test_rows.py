@@ -51,7 +51,7 @@ def test_somebody_else_s_parquet_is_refused(tmp_path):
         rows.read(tmp_path / "s.parquet")
 
 
-class Interrupted(Exception):
+class StopHereError(Exception):
     pass
 
 
@@ -59,7 +59,7 @@ def scoring(seen, stop_after=None):
     def call(samples):
         for place, sample in enumerate(samples):
             if place == stop_after:
-                raise Interrupted
+                raise StopHereError
             seen.append(sample.path)
             yield Scored(sample, 0.5, None, 0.0, "ab")
 
@@ -73,20 +73,21 @@ SAMPLES = [Sample(f"{i}.png", "s", i % 2) for i in range(20)]
 def test_an_interrupted_scoring_goes_on_without_scoring_again(tmp_path, monkeypatch, stop_after):
     monkeypatch.setattr(rows, "PART_ROWS", 4)
     file, first, second = tmp_path / "s.parquet", [], []
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         rows.keep(file, ABOUT, SAMPLES, scoring(first, stop_after))
     assert not file.exists()
     scored = rows.keep(file, ABOUT, SAMPLES, scoring(second))
     assert [each.sample for each in scored] == SAMPLES
     assert first[: stop_after // 4 * 4] + second == [sample.path for sample in SAMPLES]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.parquet"]
-    assert rows.keep(file, ABOUT, SAMPLES, scoring(second := [])) == scored
-    assert second == []
+    third = []
+    assert rows.keep(file, ABOUT, SAMPLES, scoring(third)) == scored
+    assert third == []
 
 
 def test_a_half_written_part_does_no_harm(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "PART_ROWS", 4)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         rows.keep(tmp_path / "s.parquet", ABOUT, SAMPLES, scoring([], 9))
     (tmp_path / "s.parts" / "000002.begun").write_bytes(b"PAR1 half")
     seen = []
@@ -104,7 +105,7 @@ def test_scores_of_something_else_are_not_gone_on_with(tmp_path, monkeypatch, ch
     file = tmp_path / "s.parquet"
     try:
         rows.keep(file, ABOUT, SAMPLES, scoring([], stop_after))
-    except Interrupted:
+    except StopHereError:
         assert stop_after
     with pytest.raises(DataError, match=f"holds other scores \\({next(iter(change))} was .*another --out"):
         rows.keep(file, dataclasses.replace(ABOUT, **change), SAMPLES, scoring([]))

@@ -46,9 +46,9 @@ def encoded(pixels, format="PNG", **options):
 def fill(folder, kind, count=3, suffix=".png", start=0, **options):
     """``count`` images of ``kind`` (photo, generated) in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    format = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}[suffix.lower()]
+    kept_as = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}[suffix.lower()]
     for place, pixels in enumerate(pieces(kind)[start : start + count]):
-        (folder / f"{start + place:03}{suffix}").write_bytes(encoded(pixels, format, **options))
+        (folder / f"{start + place:03}{suffix}").write_bytes(encoded(pixels, kept_as, **options))
 
 
 def pair(folder, count=3, real="0_real", generated="1_fake"):

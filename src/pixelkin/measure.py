@@ -311,13 +311,15 @@ def kept(place: Path) -> tuple[About, list[Scored]]:
     """The scores that an evaluation kept, and what they are of.
 
     Args:
-        place: the folder of the evaluation, of which the undegraded scores are read, or one file of them.
+        place: a file of scores, or the folder of an evaluation: its undegraded scores, or the only ones.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or several and none undegraded.
     """
-    file = place / SCORES / f"{CLEAN.name}.parquet" if place.is_dir() else place
-    return rows.read(file)
+    found = sorted((place / SCORES).glob("*.parquet"))
+    clean = place / SCORES / f"{CLEAN.name}.parquet"
+    file = clean if clean in found or len(found) != 1 else found[0]
+    return rows.read(file if place.is_dir() else place)
 
 
 def report_again(about: About, scored: Sequence[Scored], *, seed: int = 0, resamples: int = 1000) -> Results:
