@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trees
 
-from pixelkin.benchmarks import COLLECTIONS, NAMES, benchmark, printed_by, printed_mean
+from pixelkin.benchmarks import COLLECTIONS, NAMES, benchmark, printed_by, printed_mean, variants
 from pixelkin.benchmarks.layouts import find
 from pixelkin.errors import ConfigError, DataError
 
@@ -51,6 +51,17 @@ def test_every_subset_prints_every_method_of_its_table():
         for subset in collection.subsets:
             assert list(subset.printed) == list(collection.means), (collection.name, subset.name)
             assert all(0 <= value <= 100 for row in subset.printed.values() for value in row.values())
+
+
+def test_table_7_s_means_are_those_of_its_rows_and_its_first_row_is_table_1_s():
+    rows = {(each.period, each.reference): each for each in variants()}
+    assert len(rows) == 12
+    for each in rows.values():
+        for metric in ("acc", "ap"):
+            found = np.mean([of_subset[metric] for of_subset in each.printed.values()])
+            assert found == pytest.approx(getattr(each, metric), abs=0.0501), (each.period, each.reference)
+    (forensynths,) = benchmark("forensynths").collections
+    assert rows[2, 1].printed == {subset.name: subset.printed["NPR"] for subset in forensynths.subsets}
 
 
 def test_printed_figures_are_found_by_system_source_and_metric():

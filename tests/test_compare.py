@@ -122,11 +122,18 @@ def test_a_figure_that_some_run_lacks_has_no_spread():
 
 def test_a_sweep_s_page_groups_seeds_and_keeps_settings_apart():
     cells = [
-        ({"options.reference": 1, "seed": 100}, evaluate(moved(ROWS, 0.1, 0), A, resamples=2)),
-        ({"options.reference": 1, "seed": 101}, evaluate(moved(ROWS, 0.1, 1), A, resamples=2)),
-        ({"options.reference": "mean"}, evaluate(moved(ROWS, 0.1, 2), A, resamples=2)),
+        (
+            {"options.period": 2, "options.reference": 1, "seed": 100},
+            evaluate(moved(ROWS, 0.1, 0), A, resamples=2),
+        ),
+        (
+            {"options.period": 2, "options.reference": 1, "seed": 101},
+            evaluate(moved(ROWS, 0.1, 1), A, resamples=2),
+        ),
+        ({"options.period": 3, "options.reference": 9}, evaluate(moved(ROWS, 0.1, 2), A, resamples=2)),
     ]
     means = tables.sweep_page("table7", cells).blocks[0]
-    assert [row[:2] for row in means.rows] == [("reference 1", "2"), ("reference mean", "1")]
+    assert [row[:2] for row in means.rows] == [("period 2, reference 1", "2"), ("period 3, reference 9", "1")]
     assert "±" in means.rows[0][2]
     assert "±" not in means.rows[1][2]
+    assert [row[-2:] for row in means.rows] == [("92.5", "96.1"), ("-", "-")]

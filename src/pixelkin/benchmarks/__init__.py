@@ -131,6 +131,31 @@ class Benchmark:
         return ((collection, subset) for collection in self.collections for subset in collection.subsets)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A printed row of Table 7: the paper's own system with another cell or reference.
+
+    Attributes:
+        period: side of a cell, the paper's l.
+        reference: the paper's w_j, or mean or max.
+        acc: mean accuracy over ForenSynths as printed, percent.
+        ap: mean average precision as printed, percent.
+        printed: both by sub-testset.
+    """
+
+    period: int
+    reference: int | str
+    acc: float
+    ap: float
+    printed: Mapping[str, Any]
+
+
+@cache
+def variants() -> tuple[Variant, ...]:
+    """The rows of Table 7, in order; of the nine references in a cell of side 3 it has four."""
+    return tuple(build(Variant, each) for each in read_toml(FOLDER / "table7.toml")["variants"])
+
+
 @cache
 def benchmark(name: str) -> Benchmark:
     """A published evaluation by its name, in any case; ``paper`` is the five collections of Table 6.

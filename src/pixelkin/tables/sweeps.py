@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pixelkin.benchmarks import variants
 from pixelkin.compare import Paired, Spread, spread
 from pixelkin.evaluate import AT_HALF, CALIBRATION, METRICS, THRESHOLD_FREE, Report
 from pixelkin.tables.page import Page, Table
 from pixelkin.tables.pages import HEADINGS, MEAN, UNDEFINED, cell
 
 SEED = "seed"
+TABLE7 = ("Acc printed for ForenSynths (Table 7)", "AP printed")
 
 
 def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> Page:
@@ -25,12 +27,17 @@ def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> 
     """
     groups: dict[str, list[Report]] = {}
     for values, report in cells:
-        settings = [f"{key.rpartition('.')[2]} {value}" for key, value in values.items() if key != SEED]
-        groups.setdefault(", ".join(settings) or "all runs", []).append(report)
+        groups.setdefault(_setting(values), []).append(report)
     spreads = {setting: spread(reports) for setting, reports in groups.items()}
     sources = [row.source for row in cells[0][1].rows]
+    printed = _printed(cells)
     means = [
-        (setting, str(len(groups[setting])), *(_spread(found["mean"].get(metric)) for metric in METRICS))
+        (
+            setting,
+            str(len(groups[setting])),
+            *(_spread(found["mean"].get(metric)) for metric in METRICS),
+            *printed.get(setting, ("-", "-") if printed else ()),
+        )
         for setting, found in spreads.items()
     ]
     by_source = [
@@ -44,7 +51,7 @@ def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> 
         (
             Table(
                 "Means over the sources",
-                ("setting", "runs", *(HEADINGS[metric] for metric in METRICS)),
+                ("setting", "runs", *(HEADINGS[metric] for metric in METRICS), *(TABLE7 if printed else ())),
                 tuple(means),
                 note,
             ),
@@ -76,6 +83,22 @@ def paired_page(found: Paired) -> Page:
         "intervals": f"95 %, {found.resamples} resamples, the same images redrawn for both",
     }
     return Page(f"{second.model} against {first.model}", facts, tuple(blocks))
+
+
+def _setting(values: Mapping[str, Any]) -> str:
+    """What a run sets, but for the seed."""
+    settings = [f"{key.rpartition('.')[2]} {value}" for key, value in values.items() if key != SEED]
+    return ", ".join(settings) or "all runs"
+
+
+def _printed(cells: Sequence[tuple[Mapping[str, Any], Report]]) -> dict[str, tuple[str, str]]:
+    """The paper's own figures of the settings that its Table 7 has."""
+    rows: dict[tuple[Any, ...], tuple[str, str]] = {
+        (each.period, each.reference): (f"{each.acc:.1f}", f"{each.ap:.1f}") for each in variants()
+    }
+    keys = "options.period", "options.reference"
+    of_cell = {_setting(values): rows.get(tuple(map(values.get, keys))) for values, _ in cells}
+    return {setting: found for setting, found in of_cell.items() if found}
 
 
 def _spread(found: Spread | None) -> str:
