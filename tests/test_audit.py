@@ -165,7 +165,7 @@ def test_the_report_puts_the_audit_beside_its_headline(tmp_path):
     head = next(line for line in text.splitlines() if line.startswith("| AUC"))
     assert head.count("(") == 4
     assert "| mean over the sources | brightness | zero-pixel | compression-only | aligned |" in text
-    assert "what tells most is quality, by itself 100.0" in text
+    assert "| s | flagged | 100.0 (100.0-100.0) | quality (100.0) |" in text
     assert results.audit.chain == "square:64,jpeg:90"
     quiet = tables.markdown.write(tables.page_of(measure(Measuring(subject=subject, images=gather(root)))))
     assert "`--audit` tells" in quiet

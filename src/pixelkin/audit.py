@@ -34,7 +34,7 @@ from pixelkin.types import Pixels, Sample, Scored
 
 BLOCK = 8  # side of a JPEG block, pixels
 SUSPICIOUS = 0.65  # AUC that the files alone must not reach, at the lower end of its interval
-FOLDS, TREES = 5, 200
+FOLDS, TREES = 5, 100
 ALIGNED_SIDE, ALIGNED_QUALITY = 256, 90
 CODECS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 Features = dict[str, float]
@@ -152,12 +152,14 @@ def look(
     """What each file gives away, in order; None for one that cannot be read."""
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
     see = partial(_look, root)
-    found: list[Clues | None] = []
+    paths = list(dict.fromkeys(sample.path for sample in samples))
+    found: dict[str, Clues | None] = {}
     with pool or nullcontext():
-        for each in pool.map(see, samples, chunksize=16) if pool else map(see, samples):
-            found.append(each)
+        seen = pool.map(see, paths, chunksize=16) if pool else map(see, paths)
+        for path, clues in zip(paths, seen, strict=True):
+            found[path] = clues
             on_image()
-    return found
+    return [found[sample.path] for sample in samples]
 
 
 def alignment(clues: Sequence[Clues | None]) -> str:
@@ -220,11 +222,10 @@ def compression_features(facts: FileFacts, pixels: Pixels) -> Features:
     }
 
 
-def _look(root: Path, sample: Sample) -> Clues | None:
-    path = root / sample.path
+def _look(root: Path, path: str) -> Clues | None:
     try:
-        data = path.read_bytes()
-        facts, picture = inspect(data, sample.path), decode(data, sample.path)
+        data = (root / path).read_bytes()
+        facts, picture = inspect(data, path), decode(data, path)
     except (ImageError, OSError):
         return None
     return Clues(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def gather(
     if benchmark:
         samples, presence = find(named_benchmark(benchmark), root)
         on_presence(presence)
-        notes += [f"{each.source} is {each.state}" for each in presence if each.state != "complete"]
+        notes += _states(presence)
         chosen = at_most(samples, limit) if limit else samples
         return Images(root, tuple(chosen), benchmark.lower(), tuple(presence), tuple(notes))
     samples = find_samples(root)
@@ -146,6 +147,12 @@ def gather(
     facts = check(root, samples, workers=workers, on_image=lambda: on_image("checking", len(samples)))
     on_facts(facts)
     return Images(root, tuple(samples), notes=(*notes, *facts.warnings))
+
+
+def _states(presence: Sequence[Presence]) -> list[str]:
+    """How many sub-testsets of a benchmark are in which state."""
+    counts = Counter(each.state for each in presence)
+    return [f"{counts[state]} of {len(presence)} sub-testsets: {state}" for state in counts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -111,16 +111,18 @@ def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_ot
 
 def _in_layout(layout: Layout, subset: Subset, start: Path) -> _Found:
     real, generated = (_matches(patterns, subset, start) for patterns in (layout.real, layout.generated))
-    lacking = [
-        f"{what} ({LABEL_NAMES[label]})"
-        for label, matches in enumerate((real, generated))
-        for what in _lacking(matches)
-        if any(matches.values())
+    lacking = _lacking(real), _lacking(generated)
+    both = [what for what in lacking[0] if what in lacking[1]]
+    one = [
+        f"{what} ({name})"
+        for name, of_label, matches in zip(LABEL_NAMES, lacking, (real, generated), strict=True)
+        for what in of_label
+        if what not in both and any(matches.values())
     ]
     files = tuple(
         tuple(sorted({f for found in matches.values() for f in found})) for matches in (real, generated)
     )
-    return _Found(layout.name, files, tuple(lacking))  # type: ignore[arg-type]
+    return _Found(layout.name, files, (*both, *one))  # type: ignore[arg-type]
 
 
 def _matches(patterns: Iterable[str], subset: Subset, start: Path) -> dict[tuple[str, str], list[Path]]:
@@ -137,13 +139,11 @@ def _matches(patterns: Iterable[str], subset: Subset, start: Path) -> dict[tuple
     return found
 
 
-def _lacking(matches: dict[tuple[str, str], list[Path]]) -> Iterator[str]:
+def _lacking(matches: dict[tuple[str, str], list[Path]]) -> list[str]:
     """What must be there and is not; nothing where the images lie in one folder without it."""
     found = {needed for (needed, _), files in matches.items() if files}
-    if "" not in found:
-        yield from (
-            needed for needed in dict.fromkeys(n for n, _ in matches) if needed and needed not in found
-        )
+    wanted = dict.fromkeys(needed for needed, _ in matches if needed)
+    return [] if "" in found else [needed for needed in wanted if needed not in found]
 
 
 def _folders(start: Path, pattern: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ STYLE = Path(__file__).with_name("report.css")
 
 def write(page: Page) -> str:
     """The page as an HTML document."""
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(fact)}</dd>" for name, fact in page.facts.items())
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{_inline(fact)}</dd>" for name, fact in page.facts.items())
     body = "\n".join(part for block in page.blocks for part in _block(block))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -29,7 +30,7 @@ def _block(block: Block) -> Iterator[str]:
         yield f"<h2>{escape(block.title)}</h2>"
         yield _table(block)
         if block.note:
-            yield f'<p class="note">{escape(block.note)}</p>'
+            yield f'<p class="note">{_inline(block.note)}</p>'
     elif isinstance(block, Lines):
         drawn = "".join(
             f"<figure>{charts.curve(points, block.axis)}<figcaption>{escape(name)}</figcaption></figure>"
@@ -43,9 +44,9 @@ def _block(block: Block) -> Iterator[str]:
         yield f"<h2>{escape(block.title)}</h2>{charts.reliability(block.bins)}"
     else:
         yield f"<h2>{escape(block.title)}</h2>" if block.title else ""
-        yield from (f"<p>{escape(paragraph)}</p>" for paragraph in block.paragraphs)
+        yield from (f"<p>{_inline(paragraph)}</p>" for paragraph in block.paragraphs)
         if block.items:
-            yield "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in block.items) + "</ul>"
+            yield "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block.items) + "</ul>"
 
 
 def _table(block: Table) -> str:
@@ -64,6 +65,11 @@ def _row(cells: tuple[str, ...], shades: tuple[float | None, ...]) -> str:
 def _cell(text: str) -> str:
     strong = text.startswith("**") and text.endswith("**") and len(text) > 4
     return f"<strong>{escape(text[2:-2])}</strong>" if strong else escape(text)
+
+
+def _inline(text: str) -> str:
+    """Text with what stands between backticks as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _tint(value: float | None) -> str:

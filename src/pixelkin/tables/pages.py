@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pixelkin.audit import SUSPICIOUS
+from pixelkin.audit import SUSPICIOUS, Audit
 from pixelkin.benchmarks import benchmark
 from pixelkin.evaluate import AT_HALF, CALIBRATION, THRESHOLD_FREE, Figure, Report, Row
 from pixelkin.measure import Results
@@ -39,12 +39,13 @@ def page_of(results: Results) -> Page:
     report = results.report
     blocks = [
         _headline(results),
-        *_suspicions(results),
+        *_verdict(results),
         *_notes(report),
         *_presence(results),
         *(paper_blocks(report, benchmark(report.about.benchmark)) if report.about.benchmark else []),
         *_figures(results),
         *_reliability(report),
+        *(_audit(results.audit) if results.audit else []),
         *(_robustness(results.robustness) if results.robustness else []),
         *_unreadable(report),
     ]
@@ -90,22 +91,56 @@ def _headline(results: Results) -> Block:
     return Table("In short", columns[: len(rows[0])], tuple(rows), note)
 
 
-def _suspicions(results: Results) -> Iterator[Block]:
+def _verdict(results: Results) -> Iterator[Block]:
+    """What the audit found, in a sentence; its table stands further down."""
     audit = results.audit
     if audit is None:
         return
-    items = [
-        f"{', '.join(each.sources)}: the {each.by} classifier reaches AUC {100 * each.auc:.1f} "
-        f"(from {100 * each.low:.1f}); what tells most is {each.clue}, by itself {100 * each.clue_auc:.1f}"
+    flagged = {source for each in audit.suspicions for source in each.sources}
+    if flagged:
+        told = (
+            f"The labels of {len(flagged)} of {len(results.report.rows)} sources can be told apart without "
+            "the pictures: their figures may be facts about the files. The table of the bias audit says by what."
+        )
+    else:
+        told = (
+            f"Nothing found: no classifier of the files is above AUC {100 * SUSPICIOUS:.0f} with confidence."
+        )
+    yield Text("Bias audit", (told,))
+
+
+def _audit(audit: Audit) -> Iterator[Table]:
+    """A row a source: what each classifier of the files reaches, and by what."""
+    reports = {"zero-pixel": audit.zero_pixel, "compression-only": audit.compression}
+    clue = {
+        (kind, source): f"{each.clue} ({100 * each.clue_auc:.1f})"
+        for kind in reports
         for each in audit.suspicions
-    ]
-    items += [f"{source}: too few images of a label to fit a classifier" for source in audit.unfit]
-    found = (
-        "The labels can be told apart without the pictures. A high figure here may be a fact about the files:"
-        if audit.suspicions
-        else f"Nothing found: no classifier of the files reaches AUC {100 * SUSPICIOUS:.0f} with confidence."
+        if each.by == kind
+        for source in each.sources
+    }
+    figures = {
+        kind: {row.source: row.figures["auc"] for row in report.rows}
+        for kind, report in (*reports.items(), ("aligned", audit.aligned))
+    }
+    rows = []
+    for source in figures["aligned"]:
+        found = [
+            part
+            for kind in reports
+            for part in (
+                "too few images" if source in audit.unfit else cell(figures[kind].get(source)),
+                clue.get((kind, source), "-"),
+            )
+        ]
+        flagged = any((kind, source) in clue for kind in reports)
+        rows.append((source, "flagged" if flagged else "-", *found, cell(figures["aligned"][source])))
+    columns = ("source", "verdict", "zero-pixel AUC", "by", "compression-only AUC", "by", "aligned AUC")
+    note = (
+        f"Flagged where the lower end of an interval is above {100 * SUSPICIOUS:.0f}. The feature named tells "
+        "most by itself, with its own AUC in brackets. One-label sources share one classifier."
     )
-    yield Text("Bias audit", (found,), tuple(items))
+    yield Table("Bias audit by source", columns, tuple(rows), note)
 
 
 def _notes(report: Report) -> Iterator[Block]:
