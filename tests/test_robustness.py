@@ -113,7 +113,8 @@ def test_the_whole_grid_is_told_as_heat_tables_and_curves(tmp_path):
     )
     page = tables.page_of(results)
     heat = next(block for block in page.blocks if getattr(block, "shades", ()))
-    assert [row[0] for row in heat.rows] == ["clean", *(condition.name for condition in GRID)]
+    assert [row[0] for row in heat.rows] == ["as they are", *(f"{c.family}: {c.value}" for c in GRID)]
+    assert heat.columns == ("condition", "mean", ".")
     text = tables.html.write(page)
     assert text.count("<svg") >= len({condition.family for condition in GRID})
     assert "background: hsl(" in text

@@ -13,7 +13,7 @@ LEFT, TOP, BOTTOM = 38, 12, 46  # margins, pixels
 
 def curve(points: Sequence[Point], axis: str, width: int = 300, height: int = 200) -> str:
     """One curve with the band of its intervals; the axis runs from 0 to 100 %."""
-    step = (width - LEFT - 16) / max(len(points) - 1, 1)
+    step = (width - LEFT - 26) / max(len(points) - 1, 1)
     at = [(LEFT + 8 + place * step, point) for place, point in enumerate(points)]
     line = " ".join(f"{x:.1f},{_y(point.value, height):.1f}" for x, point in at)
     upper = [
@@ -57,7 +57,7 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[float | None]], he
 
 def reliability(bins: Sequence[tuple[int, float, float]], side: int = 280) -> str:
     """Share generated over mean probability, bin by bin; on the diagonal a probability means what it says."""
-    span, most = side - LEFT - 16, max(images for images, _, _ in bins)
+    span, most = side - LEFT - 24, max(images for images, _, _ in bins)
 
     def x(probability: float) -> float:
         return LEFT + 8 + span * probability
@@ -98,7 +98,7 @@ def _legend(series: Mapping[str, object]) -> str:
 
 
 def _below(x: float, label: str, height: int) -> str:
-    short = label if len(label) <= 14 else label[:13] + "…"
+    short = label if len(label) <= 11 else label[:10] + "…"
     y = height - BOTTOM + 14
     turned = (
         f' transform="rotate(-30 {x:.1f} {y})" text-anchor="end"'

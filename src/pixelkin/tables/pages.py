@@ -99,8 +99,8 @@ def _verdict(results: Results) -> Iterator[Block]:
     flagged = {source for each in audit.suspicions for source in each.sources}
     if flagged:
         told = (
-            f"The labels of {len(flagged)} of {len(results.report.rows)} sources can be told apart without "
-            "the pictures: their figures may be facts about the files. The table of the bias audit says by what."
+            f"In {len(flagged)} of {len(results.report.rows)} sources the labels can be told apart without "
+            "the pictures: their figures may be facts about the files. The audit's table says by what."
         )
     else:
         told = (
@@ -137,8 +137,8 @@ def _audit(audit: Audit) -> Iterator[Table]:
         rows.append((source, "flagged" if flagged else "-", *found, cell(figures["aligned"][source])))
     columns = ("source", "verdict", "zero-pixel AUC", "by", "compression-only AUC", "by", "aligned AUC")
     note = (
-        f"Flagged where the lower end of an interval is above {100 * SUSPICIOUS:.0f}. The feature named tells "
-        "most by itself, with its own AUC in brackets. One-label sources share one classifier."
+        f"Flagged where the lower end of an interval is above {100 * SUSPICIOUS:.0f}. The feature named "
+        "tells most by itself, with its own AUC in brackets. One-label sources share one classifier."
     )
     yield Table("Bias audit by source", columns, tuple(rows), note)
 
@@ -219,26 +219,20 @@ def _reliability(report: Report) -> Iterator[Block]:
 
 
 def _robustness(grid: Robustness) -> Iterator[Block]:
-    reports = [("clean", grid.clean), *((c.name, report) for c, report in grid.conditions)]
+    reports = [("as they are", grid.clean)]
+    reports += [(f"{condition.family}: {condition.value}", report) for condition, report in grid.conditions]
+    sources = [row.source for row in grid.clean.rows]
     for metric, title in (("auc", "AUC"), ("acc", "Acc at 0.5")):
-        sources = [row.source for row in grid.clean.rows]
-        figures = [
-            [{row.source: row.figures[metric] for row in report.rows}.get(source) for source in sources]
-            + [report.mean[metric]]
-            for _, report in reports
-        ]
-        rows = [
-            (name, *(UNDEFINED if f is None or f.value is None else f"{100 * f.value:.1f}" for f in of_row))
+        figures = []
+        for _, report in reports:
+            of_source = {row.source: row.figures[metric].value for row in report.rows}
+            figures.append((report.mean[metric].value, *map(of_source.get, sources)))
+        rows = tuple(
+            (name, *(UNDEFINED if value is None else f"{100 * value:.1f}" for value in of_row))
             for (name, _), of_row in zip(reports, figures, strict=True)
-        ]
-        shades = tuple(tuple(f.value if f else None for f in of_row) for of_row in figures)
-        yield Table(
-            f"Robustness: {title} under each condition",
-            ("condition", *sources, "mean"),
-            tuple(rows),
-            "",
-            shades,
         )
+        heading = f"Robustness: {title} under each condition"
+        yield Table(heading, ("condition", "mean", *sources), rows, "", tuple(figures))
     yield Lines(
         "Robustness: mean AUC",
         {family: _curve(grid, of_family) for family, of_family in grid.families().items()},
