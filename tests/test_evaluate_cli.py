@@ -49,7 +49,8 @@ def test_a_benchmark_says_what_is_there_before_it_scores(run, forensynths, tmp_p
     assert told["ForenSynths/CycleGAN"] == told["ForenSynths/BigGAN"] == "incomplete"
     assert told["ForenSynths/ProGAN"] == "missing"
     assert "18 real, 18 generated of 2,600 published" in err
-    assert "| BigGAN | 3 | 3 |" in page
+    assert "| BigGAN † | 3 | 3 |" in page
+    assert "† not all of its images are there" in page
     assert "| ProGAN | missing | missing | - | 99.8 | - |" in page
     assert "pictures of ForenSynths: decoded as the official program does" in page
     assert "resized to 256 x 256 (Pillow, bilinear)" in page

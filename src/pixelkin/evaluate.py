@@ -50,6 +50,7 @@ class About:
         order: sources in the order to report them; others follow by name.
         alone: a source with one label is not measured against other sources' images.
         benchmark: name of the published evaluation that the images are, if any.
+        partial: sources of which images are missing.
         notes: what a reader has to know of the images.
     """
 
@@ -63,6 +64,7 @@ class About:
     order: tuple[str, ...] = ()
     alone: bool = False
     benchmark: str = ""
+    partial: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -255,6 +255,7 @@ class Measuring:
             order=tuple(each.source for each in images.presence),
             alone=bool(images.benchmark),
             benchmark=images.benchmark,
+            partial=tuple(each.source for each in images.presence if each.state == "incomplete"),
             notes=images.notes,
         )
 

@@ -10,6 +10,7 @@ from pixelkin.tables.page import Bars, Block, Table
 
 METRICS = {"acc": "Acc", "ap": "AP"}
 NONE = "-"
+PARTIAL = "†"
 
 
 def paper_blocks(report: Report, benchmark: Benchmark) -> Iterator[Block]:
@@ -33,7 +34,8 @@ def _side_by_side(report: Report, collection: Collection) -> Table:
     for subset in collection.subsets:
         source = collection.source(subset)
         row = of_source.get(source)
-        cells = [subset.name, str(row.real) if row else "missing", str(row.generated) if row else "missing"]
+        name = f"{subset.name} {PARTIAL}" if source in report.about.partial else subset.name
+        cells = [name, str(row.real) if row else "missing", str(row.generated) if row else "missing"]
         for metric in METRICS:
             ours = row.figures[metric].value if row else None
             cells += _three(ours, printed.get((source, metric)))
@@ -47,6 +49,7 @@ def _side_by_side(report: Report, collection: Collection) -> Table:
         f"{collection.table}: {collection.citation}. Images: {collection.counts}. Printed figures are "
         f"those of {PRINTED_NAMES.get(system, 'no row of this table')}. Acc is at 0.5, AP has no "
         "threshold. The mean is left out while a sub-testset is missing."
+        f"{f' {PARTIAL} not all of its images are there.' * bool(report.about.partial)}"
     )
     return Table(f"{collection.name} beside {collection.table}", tuple(columns), tuple(rows), note)
 
