@@ -111,7 +111,6 @@ def audit(
         resamples: of the bootstrap.
 
     Raises:
-        MissingExtraError: scikit-learn is not installed.
         DataError: no image could be read.
     """
     groups, unfit = _groups(about, samples, clues)
@@ -140,6 +139,18 @@ def audit(
         suspicions=tuple(suspicions),
         unfit=tuple(sorted(unfit)),
     )
+
+
+def require() -> None:
+    """Check that the audit's library is there, before hours of scoring and not after.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    try:
+        import sklearn.ensemble  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the bias audit", "lab", error.name) from error
 
 
 def look(
@@ -277,11 +288,9 @@ def _matrix(named: Sequence[Features]) -> NDArray[np.float64]:
 
 def _out_of_fold(features: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """The share of trees that call each image generated, of a forest that was not fitted on it."""
-    try:
-        from sklearn.ensemble import RandomForestClassifier
-        from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the bias audit", "lab", error.name) from error
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     leaf = max(2, len(labels) // 100)
     forest = RandomForestClassifier(TREES, min_samples_leaf=leaf, class_weight="balanced", random_state=seed)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelkin import degrade, rows
-from pixelkin.audit import Audit, alignment, audit, look
+from pixelkin.audit import Audit, alignment, audit, look, require
 from pixelkin.benchmarks import benchmark as named_benchmark
 from pixelkin.benchmarks.layouts import Presence, find
 from pixelkin.data import DataFacts, at_most, check, digest, find_samples
@@ -303,9 +303,12 @@ def measure(
     Raises:
         ConfigError: ``degrade`` is no chain, or is given together with the grid or the audit.
         DataError: no image could be read.
+        MissingExtraError: a package that is needed is not installed.
     """
     if degrade and (robustness or audit):
         raise ConfigError("--degrade goes with neither --robustness nor --audit: they degrade, too")
+    if audit:
+        require()
     report = measuring.report(Condition("degraded", degrade, degrade) if degrade else CLEAN)
     return Results(
         report=report,

@@ -40,7 +40,9 @@ def keep(file: Path, about: About, samples: Sequence[Sample], scoring: Scoring) 
 
     Raises:
         DataError: ``file`` holds scores of something else.
+        MissingExtraError: pyarrow is not installed.
     """
+    _parquet()  # before hours of scoring, not after
     parts = file.with_suffix(".parts")
     done = {each.sample.path: each for each in _held(file, parts, about)}
     left = [sample for sample in {s.path: s for s in samples}.values() if sample.path not in done]
