@@ -118,7 +118,30 @@ def test_no_image_is_judged_by_a_forest_fitted_on_it(tmp_path):
 
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(300, 10)), rng.integers(0, 2, 300)
-    assert abs(roc_auc_score(labels, _out_of_fold(features, labels, 0)) - 0.5) < 0.1
+    assert (
+        abs(roc_auc_score(labels, _out_of_fold(features, labels, list(map(str, range(300))), 0)) - 0.5) < 0.1
+    )
+
+
+def test_copies_of_a_file_are_never_on_both_sides_of_a_fold(tmp_path):
+    """Labels drawn by lot, every file four times: what was seen must not help."""
+    lot = np.random.default_rng(3).permutation(2 * COUNT) % 2
+    for place, pixels in enumerate(trees.pieces("photo", 2 * COUNT)):
+        for copy in range(4):
+            file = tmp_path / ("0_real", "1_fake")[lot[place]] / f"{place:03}{copy}.jpg"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(trees.encoded(pixels, "JPEG", quality=85))
+    assert audited(tmp_path).suspicions == ()
+
+
+def test_a_set_too_small_to_audit_is_still_reported(tmp_path):
+    trees.pair(tmp_path / "set", 3)
+    subject = Subject(Brightness(), "brightness", "0" * 64, "whole")
+    results = measure(Measuring(subject=subject, images=gather(tmp_path / "set"), resamples=5), audit=True)
+    text = tables.markdown.write(tables.page_of(results))
+    assert "| . | too few images |" in text
+    assert "Nothing found" not in text
+    assert results.report.rows[0].real == 3
 
 
 def test_blocking_is_largest_at_the_blocks_borders():
@@ -143,6 +166,7 @@ def test_aligned_pictures_have_one_size_none_of_them_enlarged(tmp_path):
     }
     assert sizes == {(64, 64, 3)}
     assert alignment([None]) == "square:256,jpeg:90"
+    assert alignment([seen for seen in look(tmp_path, samples) if seen][:1] * 30) == "square:64,jpeg:90"
 
 
 def test_an_unreadable_file_is_no_clue(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from test_evaluate import noisy, scored
 
 from pixelkin import metrics, tables
-from pixelkin.compare import paired, spread
+from pixelkin.compare import OVER_ALL, paired, spread
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import METRICS, About, evaluate
 from pixelkin.types import Scored
@@ -79,6 +79,15 @@ def test_images_that_one_of_the_two_lacks_are_left_out_and_counted():
         paired((A, ROWS), (B, scored("other", 0, [0.1])))
 
 
+def test_another_file_of_the_same_name_is_no_pair():
+    first, second = (
+        [dataclasses.replace(r, sha256=f"{which}{i}") for i, r in enumerate(ROWS)] for which in "ab"
+    )
+    assert paired((A, first), (B, first), resamples=2).images == 200
+    with pytest.raises(DataError, match="another file in the second scores, of the same name"):
+        paired((A, first), (B, second))
+
+
 def test_images_with_another_label_are_no_pairs():
     swapped = [
         dataclasses.replace(r, sample=dataclasses.replace(r.sample, label=1 - r.sample.label)) for r in ROWS
@@ -100,7 +109,7 @@ def test_the_page_of_a_comparison_keeps_thresholds_apart():
 def test_runs_over_seeds_have_mean_and_spread():
     reports = [evaluate(moved(ROWS, 0.1, seed), A, resamples=2) for seed in range(3)]
     values = [report.mean["auc"].value for report in reports]
-    found = spread(reports)["mean"]["auc"]
+    found = spread(reports)[OVER_ALL]["auc"]
     assert (found.runs, found.least, found.greatest) == (3, min(values), max(values))
     assert found.mean == pytest.approx(np.mean(values))
     assert found.deviation == pytest.approx(np.std(values, ddof=1))
@@ -116,8 +125,8 @@ def test_runs_on_other_images_have_no_common_spread():
 def test_a_figure_that_some_run_lacks_has_no_spread():
     one_label = [r for r in ROWS if r.sample.label == 0]
     found = spread([evaluate(one_label, A, resamples=2)] * 2)
-    assert "auc" not in found["mean"]
-    assert found["mean"]["acc"].runs == 2
+    assert "auc" not in found[OVER_ALL]
+    assert found[OVER_ALL]["acc"].runs == 2
 
 
 def test_a_sweep_s_page_groups_seeds_and_keeps_settings_apart():

@@ -43,11 +43,26 @@ def found(root):
         ("biggan/NATURE/a.png", "biggan", 0),
         ("REAL/phone/a.png", "phone", 0),
         ("Fake/a.png", ".", 1),
-        ("0_Real/1_fake/a.png", "1_fake", 0),
+        ("1_fake/nature/a.png", "nature", 1),
+        ("real/0_real/x/a.png", "real/x", 0),
     ],
 )
 def test_the_label_folder_may_stand_at_any_depth(tmp_path, path, source, label):
     assert found(put(tmp_path, path)) == {path: (source, label)}
+
+
+@pytest.mark.parametrize("path", ["0_Real/1_fake/a.png", "fake/real/a.png", "ai/x/nature/a.png"])
+def test_folders_that_say_both_labels_are_refused(tmp_path, path):
+    with pytest.raises(DataError, match="say both labels"):
+        find_samples(put(tmp_path, path))
+
+
+def test_linked_folders_are_searched_each_once(tmp_path):
+    put(tmp_path / "far", "a.png", "b.png")
+    (tmp_path / "set" / "0_real").mkdir(parents=True)
+    (tmp_path / "set" / "0_real" / "here").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "set")
+    assert list(found(tmp_path / "set")) == ["0_real/here/a.png", "0_real/here/b.png"]
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))

@@ -9,7 +9,7 @@ import pixelkin
 
 LAYERS = [
     {"errors"},
-    {"types", "config"},
+    {"types", "config", "processes"},
     {"images", "tiles", "metrics", "models"},
     {"degrade", "model", "data"},
     {"protocol"},

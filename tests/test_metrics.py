@@ -127,12 +127,29 @@ def test_exactly_at_the_threshold_counts_as_real():
 
 def test_resamples_redraw_each_stratum_whole_and_by_their_seed():
     strata = [np.arange(0, 7), np.arange(7, 10)]
-    drawn = [w.copy() for w in metrics.resamples(strata, 200, seed=3)]
-    assert all(w[:7].sum() == 7 and w[7:].sum() == 3 for w in drawn)
-    assert np.mean(drawn, axis=0) == pytest.approx(np.ones(10), abs=0.25)
-    again = [w.copy() for w in metrics.resamples(strata, 200, seed=3)]
-    assert (np.array(drawn) == np.array(again)).all()
-    assert (drawn[0] != next(iter(metrics.resamples(strata, 1, seed=4)))).any()
+    drawn, again = (metrics.resample(strata, 200, np.random.default_rng(3)) for _ in range(2))
+    assert drawn.shape == (200, 10)
+    assert (drawn[:, :7].sum(1) == 7).all()
+    assert (drawn[:, 7:].sum(1) == 3).all()
+    assert drawn.mean(0) == pytest.approx(np.ones(10), abs=0.25)
+    assert (drawn == again).all()
+    assert (drawn != metrics.resample(strata, 200, np.random.default_rng(4))).any()
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 0), (1000, 10), (1000, 100_000), (7, 10**9)])
+def test_resamples_are_drawn_in_portions_that_add_up(count, rows):
+    found = metrics.portions(count, rows)
+    assert sum(found) == count
+    assert all(many == 1 or many * rows <= metrics.AT_ONCE for many in found)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.__name__)
+def test_many_resamples_at_once_are_each_of_them_alone(metric):
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 8, 50) / 8, rng.integers(0, 2, 50)
+    weights = metrics.resample([np.arange(25), np.arange(25, 50)], 30, rng)
+    together = metric(scores, labels, weights)
+    assert together == pytest.approx(np.array([metric(scores, labels, w) for w in weights]), nan_ok=True)
 
 
 def test_an_interval_holds_the_middle_and_is_undefined_where_a_value_is():

@@ -16,11 +16,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +27,15 @@ from pixelkin import metrics
 from pixelkin.errors import ImageError, MissingExtraError
 from pixelkin.evaluate import About, Report, evaluate
 from pixelkin.images import FileFacts, decode, inspect
+from pixelkin.processes import mapped
 from pixelkin.types import Pixels, Sample, Scored
 
 BLOCK = 8  # side of a JPEG block, pixels
 SUSPICIOUS = 0.65  # AUC that the files alone must not reach, at the lower end of its interval
+ENOUGH = 20  # different files of each label, below which a forest is not fitted
 FOLDS, TREES = 5, 100
 ALIGNED_SIDE, ALIGNED_QUALITY = 256, 90
+SMALLEST_PERCENT = 5  # of the pictures may be smaller than the aligned size
 CODECS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 Features = dict[str, float]
 
@@ -89,6 +89,7 @@ class Clues:
     zero_pixel: Features
     compression: Features
     short_side: int
+    sha256: str
 
 
 def audit(
@@ -110,8 +111,6 @@ def audit(
         seed: of the forests, the folds and the bootstrap.
         resamples: of the bootstrap.
 
-    Raises:
-        DataError: no image could be read.
     """
     groups, unfit = _groups(about, samples, clues)
     reports: dict[str, Report] = {}
@@ -122,14 +121,15 @@ def audit(
         clues_of: dict[tuple[str, ...], tuple[str, float]] = {}
         for places in groups:
             members = [samples[place] for place in places]
-            named = [_of_kind(kind, clues[place]) for place in places]
+            seen = [each for place in places if (each := clues[place]) is not None]
+            named = [each.zero_pixel if kind == "zero-pixel" else each.compression for each in seen]
             labels = np.array([sample.label for sample in members])
-            scores = _out_of_fold(_matrix(named), labels, seed)
+            scores = _out_of_fold(_matrix(named), labels, [each.sha256 for each in seen], seed)
             scored += [Scored(s, float(p)) for s, p in zip(members, scores, strict=True)]
             clues_of[tuple(dict.fromkeys(s.source for s in members))] = _best_clue(named, labels)
         scored += [Scored(sample, None, "not fitted") for sample in samples if sample.source in unfit]
         who = replace(about, model=name, model_sha256="", thresholds=(), protocol={"input": name})
-        reports[kind] = evaluate(scored, who, seed=seed, resamples=resamples)
+        reports[kind] = evaluate(scored, who, seed=seed, resamples=resamples, may_be_empty=True)
         suspicions += _suspicions(kind, reports[kind], clues_of)
     return Audit(
         zero_pixel=reports["zero-pixel"],
@@ -157,27 +157,24 @@ def look(
     root: Path,
     samples: Sequence[Sample],
     *,
+    official: bool = False,
     workers: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> list[Clues | None]:
-    """What each file gives away, in order; None for one that cannot be read."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
-    see = partial(_look, root)
+    """What each file gives away, in order; None for one that cannot be read, decoded as `images.decode` is told."""
     paths = list(dict.fromkeys(sample.path for sample in samples))
     found: dict[str, Clues | None] = {}
-    with pool or nullcontext():
-        seen = pool.map(see, paths, chunksize=16) if pool else map(see, paths)
-        for path, clues in zip(paths, seen, strict=True):
-            found[path] = clues
-            on_image()
+    for path, clues in zip(paths, mapped(partial(_look, root, official), paths, workers), strict=True):
+        found[path] = clues
+        on_image()
     return [found[sample.path] for sample in samples]
 
 
 def alignment(clues: Sequence[Clues | None]) -> str:
-    """The chain that gives all pictures one size and one codec; the size is none that would enlarge one."""
+    """The chain that gives all pictures one size and one codec; all but the smallest few are scaled down."""
     sides = [each.short_side for each in clues if each]
-    side = max(min(*sides, ALIGNED_SIDE) // 2 * 2, 2 * BLOCK) if sides else ALIGNED_SIDE
-    return f"square:{side},jpeg:{ALIGNED_QUALITY}"
+    side = min(np.percentile(sides, SMALLEST_PERCENT), ALIGNED_SIDE) if sides else ALIGNED_SIDE
+    return f"square:{max(int(side) // 2 * 2, 2 * BLOCK)},jpeg:{ALIGNED_QUALITY}"
 
 
 def blocking(pixels: Pixels) -> tuple[float, float]:
@@ -233,23 +230,18 @@ def compression_features(facts: FileFacts, pixels: Pixels) -> Features:
     }
 
 
-def _look(root: Path, path: str) -> Clues | None:
+def _look(root: Path, official: bool, path: str) -> Clues | None:
     try:
         data = (root / path).read_bytes()
-        facts, picture = inspect(data, path), decode(data, path)
+        facts, picture = inspect(data, path), decode(data, path, official=official)
     except (ImageError, OSError):
         return None
     return Clues(
         zero_pixel_features(facts),
         compression_features(facts, picture.pixels),
         min(picture.height, picture.width),
+        picture.sha256,
     )
-
-
-def _of_kind(kind: str, clues: Clues | None) -> Features:
-    if clues is None:
-        raise AssertionError("only readable files are in a group")
-    return clues.zero_pixel if kind == "zero-pixel" else clues.compression
 
 
 def _groups(
@@ -272,29 +264,35 @@ def _groups(
             groups.append(places)
         else:
             pooled += places
-    fitting = [group for group in [*groups, pooled] if _fits(samples, group)]
+    fitting = [group for group in [*groups, pooled] if _fits(samples, clues, group)]
     fitted = {samples[place].source for group in fitting for place in group}
     return fitting, {sample.source for sample in samples} - fitted
 
 
-def _fits(samples: Sequence[Sample], places: Sequence[int]) -> bool:
-    generated = sum(samples[place].label == 1 for place in places)
-    return min(generated, len(places) - generated) >= FOLDS
+def _fits(samples: Sequence[Sample], clues: Sequence[Clues | None], places: Sequence[int]) -> bool:
+    files: tuple[set[str], set[str]] = set(), set()
+    for place in places:
+        if (seen := clues[place]) is not None:
+            files[samples[place].label or 0].add(seen.sha256)
+    return min(map(len, files)) >= ENOUGH
 
 
 def _matrix(named: Sequence[Features]) -> NDArray[np.float64]:
     return np.array([list(each.values()) for each in named])
 
 
-def _out_of_fold(features: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """The share of trees that call each image generated, of a forest that was not fitted on it."""
+def _out_of_fold(
+    features: NDArray[np.float64], labels: NDArray[np.int64], files: Sequence[str], seed: int
+) -> NDArray[np.float64]:
+    """The share of trees that call each image generated, of a forest fitted on none of its copies."""
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
     leaf = max(2, len(labels) // 100)
     forest = RandomForestClassifier(TREES, min_samples_leaf=leaf, class_weight="balanced", random_state=seed)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    return np.asarray(cross_val_predict(forest, features, labels, cv=folds, method="predict_proba"))[:, 1]
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    found = cross_val_predict(forest, features, labels, groups=files, cv=folds, method="predict_proba")
+    return np.asarray(found)[:, 1]
 
 
 def _best_clue(named: Sequence[Features], labels: NDArray[np.int64]) -> tuple[str, float]:

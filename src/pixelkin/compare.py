@@ -12,6 +12,8 @@ from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import About, Figure, Report, Table, as_figures
 from pixelkin.types import Scored
 
+OVER_ALL = "**mean**"  # beside sources, one of which may well be called "mean"
+
 
 @dataclass(frozen=True, slots=True)
 class Paired:
@@ -61,7 +63,7 @@ def paired(
     of the two has none.
 
     Raises:
-        DataError: they scored no image in common, or its label differs between them.
+        DataError: they scored no image in common, or its label or its file differs between them.
         ConfigError: ``resamples`` is below one.
     """
     if resamples < 1:
@@ -95,7 +97,7 @@ def paired(
 
 
 def spread(reports: Sequence[Report]) -> dict[str, dict[str, Spread]]:
-    """Each figure over several runs, by source, the mean over the sources under ``"mean"``.
+    """Each figure over several runs, by source, the mean over the sources under `OVER_ALL`.
 
     A figure that some run does not have is left out.
 
@@ -105,7 +107,9 @@ def spread(reports: Sequence[Report]) -> dict[str, dict[str, Spread]]:
     sets = {report.about.dataset_sha256 for report in reports}
     if len(sets) != 1:
         raise DataError(f"{len(reports)} reports of {len(sets)} sets of images have no common spread")
-    tables = [{row.source: row.figures for row in report.rows} | {"mean": report.mean} for report in reports]
+    tables = [
+        {row.source: row.figures for row in report.rows} | {OVER_ALL: report.mean} for report in reports
+    ]
     return {
         source: {
             name: _spread([value for value in values if value is not None])
@@ -139,4 +143,6 @@ def _in_common(
     for a, b in pairs:
         if a.sample.label != b.sample.label:
             raise DataError(f"{a.sample.path} has another label in the second scores")
+        if a.sha256 and b.sha256 and a.sha256 != b.sha256:
+            raise DataError(f"{a.sample.path} is another file in the second scores, of the same name")
     return pairs, len(mine.keys() | others.keys()) - len(pairs)

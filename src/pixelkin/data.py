@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from pixelkin.errors import DataError, ImageError
 from pixelkin.images import read
+from pixelkin.processes import mapped
 from pixelkin.types import Sample
 
 LABELS = {"0_real": 0, "1_fake": 1, "nature": 0, "ai": 1, "real": 0, "fake": 1}
@@ -26,14 +25,24 @@ LABEL_NAMES = ("real", "generated")
 
 
 def find_images(root: Path) -> list[Path]:
-    """Every file below ``root`` with an image's extension, in any case, sorted; hidden ones left out."""
-    found = (
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(root).parts)
-        and file.is_file()
-    )
+    """Every file below ``root`` with an image's extension, in any case, sorted; hidden ones left out.
+
+    Links to folders are followed, each folder once.
+    """
+    found: list[Path] = []
+    been: set[Path] = set()
+    for folder, inner, files in os.walk(root, followlinks=True):
+        here, real = Path(folder), Path(folder).resolve()
+        inner[:] = [] if real in been else sorted(name for name in inner if not name.startswith("."))
+        if real not in been:
+            found += [
+                here / name
+                for name in files
+                if not name.startswith(".")
+                and Path(name).suffix.lower() in SUFFIXES
+                and (here / name).is_file()
+            ]
+        been.add(real)
     return sorted(found, key=lambda file: file.relative_to(root).parts)
 
 
@@ -84,18 +93,28 @@ def at_most(samples: Sequence[Sample], count: int) -> list[Sample]:
     chosen = {
         (sample.path, sample.source)
         for alike in ranked.values()
-        for sample in sorted(alike, key=lambda s: hashlib.sha256(s.path.encode()).digest())[:count]
+        for sample in sorted(alike, key=lambda s: hashlib.sha256(os.fsencode(s.path)).digest())[:count]
     }
     return [sample for sample in samples if (sample.path, sample.source) in chosen]
 
 
 def _labelled(file: Path) -> Sample | None:
+    """The sample of a file, by its outermost label folder; plain words count where no 0_real or 1_fake is.
+
+    Raises:
+        DataError: its folders say both labels.
+    """
     folders = file.parts[:-1]
-    at = next((i for i, name in enumerate(folders) if name.lower() in LABELS), None)
-    if at is None:
+    places = [at for at, name in enumerate(folders) if name.lower() in LABELS]
+    places = [at for at in places if folders[at][0].isdigit()] or places
+    if not places:
         return None
-    source = "/".join(folders[:at] + folders[at + 1 :]) or "."
-    return Sample(file.as_posix(), source, LABELS[folders[at].lower()])
+    said = {LABELS[folders[at].lower()] for at in places}
+    if len(said) > 1:
+        names = " and ".join(folders[at] for at in places)
+        raise DataError(f"{file.as_posix()}: its folders {names} say both labels")
+    source = "/".join(folders[: places[0]] + folders[places[0] + 1 :]) or "."
+    return Sample(file.as_posix(), source, said.pop())
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +183,10 @@ def check(
         workers: processes that decode; 0 for this one.
         on_image: called after each image, for a progress bar.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
-    look = partial(_look, root)
     seen: list[_Seen] = []
-    with pool or nullcontext():
-        for each in pool.map(look, samples, chunksize=16) if pool else map(look, samples):
-            seen.append(each)
-            on_image()
+    for each in mapped(partial(_look, root), samples, workers):
+        seen.append(each)
+        on_image()
     readable = [each for each in seen if each.error is None]
     real, generated = (_facts([s for s in readable if s.sample.label == label]) for label in (0, 1))
     return DataFacts(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pixelkin.errors import ConfigError
-from pixelkin.images import decode, encode
+from pixelkin.errors import ConfigError, ImageError
+from pixelkin.images import MAX_PIXELS, decode, encode
 from pixelkin.types import Pixels
 
 FILTERS = {
@@ -43,7 +43,13 @@ def resize(pixels: Pixels, scale: float, filter: str = "bicubic") -> Pixels:
 
 
 def resize_to(pixels: Pixels, height: int, width: int, filter: str = "bicubic") -> Pixels:
-    """To exactly ``height`` x ``width`` pixels, aspect not kept."""
+    """To exactly ``height`` x ``width`` pixels, aspect not kept.
+
+    Raises:
+        ImageError: that is over MAX_PIXELS pixels.
+    """
+    if height * width > MAX_PIXELS:
+        raise ImageError(f"{width} x {height} is over {MAX_PIXELS:,} pixels")
     return np.array(Image.fromarray(pixels).resize((width, height), FILTERS[filter]))
 
 
@@ -71,13 +77,10 @@ def fit(pixels: Pixels, longest: float) -> Pixels:
 
 
 def square(pixels: Pixels, side: float) -> Pixels:
-    """The shorter side scaled to ``side`` pixels, then the middle square: one size for all pictures."""
-    want = round(side)
-    scale = want / min(pixels.shape[:2])
-    height, width = (max(want, round(length * scale)) for length in pixels.shape[:2])
-    scaled = resize_to(pixels, height, width)
-    top, left = (height - want) // 2, (width - want) // 2
-    return scaled[top : top + want, left : left + want].copy()
+    """The middle square, scaled to ``side`` x ``side`` pixels: one size for all pictures."""
+    shorter = min(pixels.shape[:2])
+    top, left = ((length - shorter) // 2 for length in pixels.shape[:2])
+    return resize_to(pixels[top : top + shorter, left : left + shorter], round(side), round(side))
 
 
 def screenshot(pixels: Pixels, scale: float, rng: np.random.Generator) -> Pixels:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -32,6 +34,9 @@ AT_HALF: dict[str, metrics.Metric] = {
     "acc_generated": metrics.accuracy_generated,
 }
 CALIBRATION: dict[str, metrics.Metric] = {"ece": metrics.calibration_error}
+RESAMPLES, FEWEST_RESAMPLES = 1000, 200
+CELLS = 200_000_000  # rows times resamples that take seconds rather than minutes
+
 METRICS = THRESHOLD_FREE | AT_HALF | CALIBRATION
 
 
@@ -138,8 +143,11 @@ class Report:
         return json.dumps(asdict(self), indent=1, allow_nan=False)
 
     def over(self, sources: Sequence[str], metric: str) -> float | None:
-        """The unweighted mean of a metric over some sources' rows; None where one of them lacks it."""
-        of_source = {row.source: row.figures[metric].value for row in self.rows}
+        """The unweighted mean of a metric over some sources' rows.
+
+        None where one of them lacks it, or lacks a label: an accuracy of one label is none of a set.
+        """
+        of_source = {row.source: row.figures[metric].value for row in self.rows if row.real and row.generated}
         values = [of_source.get(source) for source in sources]
         return None if None in values or not values else sum(values) / len(values)  # type: ignore[arg-type]
 
@@ -165,20 +173,37 @@ def metrics_of(about: About) -> dict[str, metrics.Metric]:
     return METRICS | (verdict_metrics(about.thresholds) if about.thresholds else {})
 
 
-def evaluate(scored: Iterable[Scored], about: About, *, seed: int = 0, resamples: int = 1000) -> Report:
+def evaluate(
+    scored: Iterable[Scored],
+    about: About,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    may_be_empty: bool = False,
+) -> Report:
     """Measure scores source by source, with intervals that redraw images within source and label.
+
+    Args:
+        scored: the rows.
+        about: what they are of.
+        seed: of the bootstrap.
+        resamples: of the bootstrap at the most; very large tables draw fewer, as the report says.
+        may_be_empty: whether no image needs to have a score.
 
     Raises:
         DataError: no image has both a label and a score.
-        ConfigError: ``resamples`` is below one.
+        ConfigError: ``resamples`` is below one, or ``seed`` negative.
     """
-    if resamples < 1:
-        raise ConfigError(f"the bootstrap draws 1 resample or more, not {resamples}")
+    if resamples < 1 or seed < 0:
+        raise ConfigError(
+            f"the bootstrap draws 1 resample or more, not {resamples}, from a seed of 0 or more"
+        )
     everything = list(scored)
     table = Table.of(everything, about)
-    if not len(table.scores):
+    if not len(table.scores) and not may_be_empty:
         raise DataError(f"{about.dataset}: none of {len(everything)} images has both a label and a score")
     values = table.figures(None)
+    resamples = min(resamples, table.affordable())
     drawn = table.resampled(resamples, seed)
     lost = Counter(each.sample.source for each in everything if each.score is None)
     rows = [
@@ -235,7 +260,13 @@ class Table:
             *(name for name in about.order if name in named),
             *(n for n in named if n not in about.order),
         ]
-        rows = _rows(sources, labels, order, lend=not about.alone)
+        # Those that could not be read count, too: a source does not become one-label by damage.
+        has: dict[str, set[int]] = defaultdict(set)
+        for each in scored:
+            if each.sample.label is not None:
+                has[each.sample.source].add(each.sample.label)
+        only = {name: next(iter(of_name)) for name, of_name in has.items() if len(of_name) == 1}
+        rows = _rows(sources, labels, order, {} if about.alone else only)
         # Metrics sort by score at every call: rows sorted already make that a single pass.
         rows = {
             name: (at[np.argsort(-scores[at], kind="stable")], joined) for name, (at, joined) in rows.items()
@@ -260,14 +291,25 @@ class Table:
         table[..., -1, :] = _mean_of_defined(table[..., :-1, :])
         return table
 
+    def affordable(self) -> int:
+        """Resamples that are drawn in seconds rather than minutes, but never under two hundred."""
+        return max(FEWEST_RESAMPLES, CELLS // max(sum(len(at) for at, _ in self.rows.values()), 1))
+
     def resampled(self, count: int, seed: int) -> NDArray[np.float64]:
         """The figures of ``count`` bootstrap resamples, shape (count, rows + 1, metrics)."""
-        return np.concatenate([self.figures(w) for w in metrics.resamples(self.strata(), count, seed)])
+        strata, parts = self.strata(), metrics.portions(count, len(self.scores))
+
+        def figures(part: tuple[int, int]) -> NDArray[np.float64]:
+            nth, many = part
+            return self.figures(metrics.resample(strata, many, np.random.default_rng([seed, nth])))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate(list(pool.map(figures, enumerate(parts))))
 
     def strata(self) -> list[NDArray[np.int64]]:
         """The places of each source's images of each label."""
-        kinds = sorted(set(zip(self.sources.tolist(), self.labels.tolist(), strict=True)))
-        return [np.flatnonzero((self.sources == s) & (self.labels == y)) for s, y in kinds]
+        names, of_source = np.unique(self.sources, return_inverse=True)
+        return [at for at in _places(2 * of_source + self.labels, 2 * len(names)) if len(at)]
 
 
 def as_figures(
@@ -281,20 +323,31 @@ def as_figures(
 
 
 def _rows(
-    sources: NDArray[np.str_], labels: NDArray[np.int64], order: Sequence[str], *, lend: bool
+    sources: NDArray[np.str_], labels: NDArray[np.int64], order: Sequence[str], only: Mapping[str, int]
 ) -> dict[str, tuple[NDArray[np.int64], str | None]]:
-    """The places that each source's row measures, and the label that other sources lend it, if any."""
-    of_source = {source: sources == source for source in order}
-    alone = {name: int(labels[at][0]) for name, at in of_source.items() if len(set(labels[at])) == 1}
-    lendable = np.isin(sources, list(alone)) if lend else np.zeros(len(sources), bool)
+    """The places that each source's row measures, and the label that other sources lend it, if any.
+
+    ``only`` holds the one label of each source that has one and may lend and borrow.
+    """
+    lendable = np.isin(sources, list(only))
+    pools = [np.flatnonzero(lendable & (labels == label)) for label in (0, 1)]
+    names, of_source = np.unique(sources, return_inverse=True)
+    by_name = dict(zip(names.tolist(), _places(of_source, len(names)), strict=True))
     groups: dict[str, tuple[NDArray[np.int64], str | None]] = {}
-    for name, at in of_source.items():
+    for name in order:
+        at = by_name.get(name, np.zeros(0, np.int64))
         lent = None
-        if name in alone and (borrowed := lendable & (labels != alone[name])).any():
-            lent = LABEL_NAMES[1 - alone[name]]
-            at = at | borrowed
-        groups[name] = np.flatnonzero(at), lent
+        if name in only and len(at) and len(pools[1 - only[name]]):
+            lent = LABEL_NAMES[1 - only[name]]
+            at = np.concatenate([at, pools[1 - only[name]]])
+        groups[name] = at, lent
     return groups
+
+
+def _places(kinds: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """For each of ``count`` kinds, 0 and up, the places that are of it."""
+    order = np.argsort(kinds, kind="stable")
+    return np.split(order, np.searchsorted(kinds[order], np.arange(1, count))) if count else []
 
 
 def _mean_of_defined(table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ is not defined (a label is missing) it is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,29 +95,29 @@ def reliability(
     return total, _ratio(predicted, total), _ratio(generated, total)
 
 
-def resamples(strata: Sequence[Ints], count: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def portions(count: int, rows: int) -> list[int]:
+    """How many resamples of so many rows to draw at a time, ``count`` in all."""
+    most = max(1, AT_ONCE // max(rows, 1))
+    return [min(most, count - start) for start in range(0, count, most)]
+
+
+def resample(strata: Sequence[Ints], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Bootstrap resamples as weights: how often each row was redrawn from its own stratum.
 
     Args:
         strata: the places of each stratum's rows; together 0..n-1, each once.
         count: resamples to draw.
-        seed: of the draws.
+        rng: where chance comes from.
 
-    Yields:
-        Weights of several resamples, shape (k, n), ``count`` of them in all; those of a stratum add up
-        to its size.
+    Returns:
+        Weights, shape (``count``, n); those of a stratum add up to its size.
     """
-    rng = np.random.default_rng(seed)
-    rows = sum(map(len, strata))
-    while count > 0:
-        many = min(count, max(1, AT_ONCE // max(rows, 1)))
-        weights = np.empty((many, rows), np.float32)
-        for places in strata:
-            size = len(places)
-            drawn = rng.integers(size, size=(many, size)) + size * np.arange(many)[:, None]
-            weights[:, places] = np.bincount(drawn.ravel(), minlength=many * size).reshape(many, size)
-        yield weights
-        count -= many
+    weights = np.empty((count, sum(map(len, strata))), np.float32)
+    for places in strata:
+        size = len(places)
+        drawn = rng.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
+        weights[:, places] = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size)
+    return weights
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:

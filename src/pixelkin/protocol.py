@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelkin.degrade import resize_to
-from pixelkin.errors import ConfigError
+from pixelkin.errors import ConfigError, ImageError
 from pixelkin.tiles import PHASE
 from pixelkin.types import Pixels
 
@@ -37,13 +37,12 @@ class Protocol:
         if self.resize < 0 or self.crop < 0:
             raise ConfigError(f"resize and crop are sides in pixels, not {self.resize} and {self.crop}")
 
-    @property
-    def fixed(self) -> bool:
-        """Whether it says what a network sees: such a picture is shown whole, not in tiles."""
-        return self != OURS
-
     def shown(self, pixels: Pixels) -> Pixels:
-        """What is shown of a decoded picture, uint8 (H, W, 3)."""
+        """What is shown of a decoded picture, uint8 (H, W, 3).
+
+        Raises:
+            ImageError: no row or no column is left of it.
+        """
         if self.resize:
             pixels = resize_to(pixels, self.resize, self.resize, "bilinear")
         if self.duplicate and min(pixels.shape[:2]) < self.crop:
@@ -52,7 +51,10 @@ class Protocol:
         if self.crop:
             pixels = middle(pixels, self.crop)
         if self.even:
-            pixels = pixels[: _even(pixels.shape[0]), : _even(pixels.shape[1])]
+            height, width = (side - side % PHASE for side in pixels.shape[:2])
+            if not (height and width):
+                raise ImageError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels hold no cell of 2 x 2")
+            pixels = pixels[:height, :width]
         return np.ascontiguousarray(pixels)
 
     def in_words(self) -> str:
@@ -85,7 +87,3 @@ def middle(pixels: Pixels, side: int) -> Pixels:
         pixels = np.pad(pixels, [(r // 2, r - r // 2) for r in room] + [(0, 0)])
     top, left = (round((length - side) / 2.0) for length in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]
-
-
-def _even(length: int) -> int:
-    return max(length - length % PHASE, 1)

@@ -29,33 +29,42 @@ PART_ROWS, PART_SECONDS = 256, 10.0  # a part is written after so many rows, or 
 Scoring = Callable[[list[Sample]], Iterable[Scored]]
 
 
-def keep(file: Path, about: About, samples: Sequence[Sample], scoring: Scoring) -> list[Scored]:
+def keep(
+    file: Path, about: About, samples: Sequence[Sample], scoring: Scoring, root: Path | None = None
+) -> list[Scored]:
     """The scores of ``samples``: those that ``file`` has, and the rest by ``scoring``, kept as they come.
+
+    Scored again is what could not be read, and what was changed since its score was kept.
 
     Args:
         file: a Parquet file, existing or to be made.
         about: what the scores are of.
         samples: what to score; one image in several sources is scored once.
         scoring: scores samples in order.
+        root: the folder the samples' paths start from, to see what was changed; None not to look.
 
     Raises:
-        DataError: ``file`` holds scores of something else.
+        DataError: ``file`` holds scores of something else, or a path cannot be kept.
         MissingExtraError: pyarrow is not installed.
     """
     _parquet()  # before hours of scoring, not after
+    unsayable = [sample.path for sample in samples if not _is_text(sample.path)]
+    if unsayable:
+        raise DataError(
+            f"{len(unsayable)} names are no UTF-8 text and cannot be kept, first {unsayable[0]!r}"
+        )
     parts = file.with_suffix(".parts")
-    done = {each.sample.path: each for each in _held(file, parts, about)}
+    done = _held(file, parts, about, root)
     left = [sample for sample in {s.path: s for s in samples}.values() if sample.path not in done]
-    if left or not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for part in _in_parts(scoring(left)):
-            parts.mkdir(exist_ok=True)
-            write(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet", about, part)
-            done |= {each.sample.path: each for each in part}
+    for part in _in_parts(scoring(left)) if left else ():
+        parts.mkdir(parents=True, exist_ok=True)
+        write(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet", about, part)
+        done |= {each.sample.path: each for each in part}
     scored = [_for(sample, done[sample.path]) for sample in samples]
     if left or not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         write(file, about, scored)
-        shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(parts, ignore_errors=True)
     return scored
 
 
@@ -100,10 +109,14 @@ def read(file: Path) -> tuple[About, list[Scored]]:
     ]
 
 
-def _held(file: Path, parts: Path, about: About) -> Iterator[Scored]:
-    """The rows there are of ``file`` and its parts, if they are of the same model, images and protocol."""
-    for each in [file] if file.exists() else sorted(parts.glob("*.parquet")):
-        was, rows = read(each)
+def _held(file: Path, parts: Path, about: About, root: Path | None) -> dict[str, Scored]:
+    """By path, the rows of ``file`` and its parts that still hold; all must be of the same thing."""
+    held: dict[str, Scored] = {}
+    for each in ([file] if file.exists() else []) + sorted(parts.glob("*.parquet")):
+        try:
+            was, scored = read(each)
+        except DataError as error:
+            raise DataError(f"{error}: delete it, or give another --out") from error
         changed = [
             f"{name} was {getattr(was, name)!r}, is {getattr(about, name)!r}"
             for name in ("model", "model_sha256", "dataset", "dataset_sha256", "protocol")
@@ -111,17 +124,45 @@ def _held(file: Path, parts: Path, about: About) -> Iterator[Scored]:
         ]
         if changed:
             raise DataError(f"{file} holds other scores ({'; '.join(changed)}): give another --out")
-        yield from rows
+        kept = each.stat().st_mtime_ns
+        held |= {
+            row.sample.path: row
+            for row in scored
+            if row.error is None and (root is None or _changed(root / row.sample.path) <= kept)
+        }
+    return held
+
+
+def _changed(path: Path) -> int:
+    """When a file was last changed or put in its place, nanoseconds; never, where it is gone."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0
+    return max(facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _in_parts(scored: Iterable[Scored]) -> Iterator[list[Scored]]:
     part: list[Scored] = []
     began = time.monotonic()
-    for each in scored:
-        part.append(each)
-        if len(part) >= PART_ROWS or time.monotonic() - began > PART_SECONDS:
-            yield part
-            part, began = [], time.monotonic()
+    try:
+        for each in scored:
+            part.append(each)
+            if len(part) >= PART_ROWS or time.monotonic() - began > PART_SECONDS:
+                yield part
+                part, began = [], time.monotonic()
+    except (Exception, KeyboardInterrupt):
+        if part:
+            yield part  # what is scored is kept, whatever stopped the rest
+        raise
     if part:
         yield part
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 from pixelkin import degrade
 from pixelkin.errors import ConfigError, ImageError
 from pixelkin.images import decode, read
 from pixelkin.model import Model
+from pixelkin.processes import mapped
 from pixelkin.protocol import OURS, Protocol
 from pixelkin.tiles import sigmoid
 from pixelkin.types import Picture, Prediction, Sample, Scored, Scorer
-
-AHEAD = 4  # pictures decoded in advance, per worker
 
 FIELDS = "path verdict probability score width height format model model_sha256 error".split()  # noqa: SIM905
 
@@ -90,31 +87,23 @@ def score(
     """
     if batch < 1:
         raise ConfigError(f"a batch is 1 picture or more, not {batch}")
-    decoded = _decoded(partial(_load, root, chain, protocol), samples, workers)
+    decoded = mapped(partial(_load, root, chain, protocol), samples, workers)
     while group := list(islice(decoded, batch)):
         logits = iter(scorer.log_odds([picture for _, picture in group if isinstance(picture, Picture)]))
         for sample, picture in group:
             on_image()
-            if isinstance(picture, Picture):
-                logit = float(next(logits))
-                yield Scored(sample, float(sigmoid(logit)), logit=logit, sha256=picture.sha256)
-            else:
-                yield Scored(sample, None, picture)
+            yield _scored(sample, picture, logits)
 
 
-def _decoded(load: Callable[[Sample], Decoded], samples: Sequence[Sample], workers: int) -> Iterator[Decoded]:
-    """Each sample's picture, in order, a bounded number of them in advance."""
-    if not workers:
-        yield from map(load, samples)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[Decoded]] = deque()
-        left = iter(samples)
-        waiting.extend(pool.submit(load, sample) for sample in islice(left, AHEAD * workers))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(pool.submit(load, sample) for sample in islice(left, 1))
-            yield done
+def _scored(sample: Sample, picture: Picture | str, logits: Iterator[float]) -> Scored:
+    if not isinstance(picture, Picture):
+        return Scored(sample, None, picture)
+    logit = float(next(logits))
+    if not math.isfinite(logit):
+        return Scored(
+            sample, None, f"{sample.path}: the model gave {logit}, no number", sha256=picture.sha256
+        )
+    return Scored(sample, float(sigmoid(logit)), logit=logit, sha256=picture.sha256)
 
 
 def _load(root: Path, chain: Sequence[degrade.Step], protocol: Protocol, sample: Sample) -> Decoded:
@@ -123,4 +112,6 @@ def _load(root: Path, chain: Sequence[degrade.Step], protocol: Protocol, sample:
         pixels = protocol.shown(degrade.apply(chain, picture.pixels, sample.path))
     except ImageError as error:
         return sample, str(error)
+    except MemoryError:
+        return sample, f"{sample.path}: too large for this machine's memory"
     return sample, replace(picture, pixels=pixels)

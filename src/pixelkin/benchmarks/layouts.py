@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Formatter
 
 from pixelkin.benchmarks import PAPER, Benchmark, Collection, Layout, Subset
-from pixelkin.data import LABEL_NAMES, find_images
+from pixelkin.data import LABEL_NAMES, LABELS, find_images
 from pixelkin.errors import DataError
 from pixelkin.types import Sample
 
@@ -94,14 +94,14 @@ class _Found:
 
 
 def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_others: bool) -> _Found:
-    """The first layout that has both labels; failing that, the first that has one."""
+    """The first layout, root and alternative that has both labels; failing that, the first that has one."""
     best = _Found()
     for layout in collection.layouts:
         for below in layout.roots:
             if among_others and below == ".":
                 continue  # names of sub-testsets repeat between collections
-            for start in _folders(root, below):
-                found = _in_layout(layout, subset, start)
+            for start, at in product(_folders(root, below), _alternatives(subset)):
+                found = _in_layout(layout, at, start)
                 if all(found.files):
                     return found
                 if any(found.files) and not any(best.files):
@@ -109,8 +109,17 @@ def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_ot
     return best
 
 
-def _in_layout(layout: Layout, subset: Subset, start: Path) -> _Found:
-    real, generated = (_matches(patterns, subset, start) for patterns in (layout.real, layout.generated))
+def _alternatives(subset: Subset) -> list[dict[str, list[str]]]:
+    """What the placeholders stand for, once for each choice among alternative names."""
+    names = [name for name in subset.at if name in ALTERNATIVES]
+    return [
+        dict(subset.at) | {name: [value] for name, value in zip(names, chosen, strict=True)}
+        for chosen in product(*(subset.at[name] for name in names))
+    ]
+
+
+def _in_layout(layout: Layout, at: dict[str, list[str]], start: Path) -> _Found:
+    real, generated = (_matches(patterns, at, start) for patterns in (layout.real, layout.generated))
     lacking = _lacking(real), _lacking(generated)
     both = [what for what in lacking[0] if what in lacking[1]]
     one = [
@@ -125,16 +134,18 @@ def _in_layout(layout: Layout, subset: Subset, start: Path) -> _Found:
     return _Found(layout.name, files, (*both, *one))  # type: ignore[arg-type]
 
 
-def _matches(patterns: Iterable[str], subset: Subset, start: Path) -> dict[tuple[str, str], list[Path]]:
+def _matches(
+    patterns: Iterable[str], at: dict[str, list[str]], start: Path
+) -> dict[tuple[str, str], list[Path]]:
     """Image files by what must be there (a class, a domain; empty for all of it) and by pattern."""
     found: dict[tuple[str, str], list[Path]] = {}
     for pattern in patterns:
         names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
-        choices = [subset.at.get(name, []) for name in names]
+        choices = [at.get(name, []) for name in names]
         for chosen in product(*choices):
             needed = "/".join(v for n, v in zip(names, chosen, strict=True) if n not in ALTERNATIVES)
             folders = _folders(start, pattern.format(**dict(zip(names, chosen, strict=True))))
-            files = [file for folder in folders for file in find_images(folder)]
+            files = [file for folder in folders for file in find_images(folder) if _unlabelled(file, folder)]
             found[needed, pattern] = found.get((needed, pattern), []) + files
     return found
 
@@ -146,14 +157,27 @@ def _lacking(matches: dict[tuple[str, str], list[Path]]) -> list[str]:
     return [] if "" in found else [needed for needed in wanted if needed not in found]
 
 
+def _unlabelled(file: Path, folder: Path) -> bool:
+    """Whether no folder between the two says a label of its own."""
+    return not any(part.lower() in LABELS for part in file.relative_to(folder).parts[:-1])
+
+
 def _folders(start: Path, pattern: str) -> list[Path]:
-    """The folders below ``start`` that a pattern of names names, letter case ignored."""
+    """The folders below ``start`` that a pattern of names names, letter case ignored.
+
+    Raises:
+        DataError: two folders differ by the case of their letters alone.
+    """
     folders = [start]
     for part in Path(pattern).parts:
-        folders = [
+        found = [
             inner
             for folder in folders
             for inner in sorted(folder.iterdir())
             if fnmatchcase(inner.name.lower(), part.lower()) and inner.is_dir()
         ]
+        if len(found) > len(folders) and "*" not in part:
+            names = " and ".join(map(str, found))
+            raise DataError(f"{names} differ by the case of their letters alone: which is meant?")
+        folders = found
     return folders

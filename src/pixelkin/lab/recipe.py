@@ -128,17 +128,25 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise ConfigError(f"policy is one of {', '.join(POLICIES)}, not {self.policy!r}")
+        self._check_ranges()
         if self.policy == "paper" and self.crop > self.resize:
             raise ConfigError(f"a crop of {self.crop} does not fit in an image resized to {self.resize}")
-        for name in ("crop", "resize", "batch", "epochs", "lr_decay_epochs", "devices"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"flip is a probability, 0 to 1, not {self.flip}")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"validation_share lies between 0 and 1, not at {self.validation_share}")
         if len(self.betas) != 2:
             raise ConfigError(f"betas are two numbers, not {list(self.betas)}")
+
+    def _check_ranges(self) -> None:
+        for name in ("crop", "resize", "batch", "epochs", "lr_decay_epochs", "devices"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
+        for name in ("seed", "workers", "checkpoint_steps", "threads", "images_per_epoch"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if self.lr <= 0:
+            raise ConfigError(f"lr is above 0, not {self.lr}")
 
     def lr_at(self, epoch: int) -> float:
         """The step size of ``epoch``, counted from zero."""

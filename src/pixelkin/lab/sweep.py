@@ -8,6 +8,7 @@ all combinations of their values are trained. The paper's Table 7 is two such gr
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -45,11 +46,15 @@ def cells(recipe: Mapping[str, Any]) -> list[Cell]:
             of its range.
     """
     plain = {key: value for key, value in recipe.items() if key != "sweep"}
-    return [
+    found = [
         Cell(name, values, build(TrainConfig, put(plain, values | {"out": f"{plain.get('out', '')}/{name}"})))
         for values in _combinations(recipe["sweep"])
         for name in [_name(values)]
     ]
+    counts = Counter(cell.name for cell in found)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(f"the sweep has {twice[0]} more than once")
+    return found
 
 
 def begin(recipe: Mapping[str, Any]) -> list[TrainConfig]:

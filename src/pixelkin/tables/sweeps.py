@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixelkin.benchmarks import variants
-from pixelkin.compare import Paired, Spread, spread
+from pixelkin.compare import OVER_ALL, Paired, Spread, spread
 from pixelkin.evaluate import AT_HALF, CALIBRATION, METRICS, THRESHOLD_FREE, Report
 from pixelkin.tables.page import Page, Table
 from pixelkin.tables.pages import HEADINGS, MEAN, UNDEFINED, cell
@@ -35,7 +35,7 @@ def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> 
         (
             setting,
             str(len(groups[setting])),
-            *(_spread(found["mean"].get(metric)) for metric in METRICS),
+            *(_spread(found[OVER_ALL].get(metric)) for metric in METRICS),
             *printed.get(setting, ("-", "-") if printed else ()),
         )
         for setting, found in spreads.items()

@@ -1,0 +1,48 @@
+"""Work handed to other processes, in order. They import anew, so that no thread or lock is copied."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from typing import TypeVar
+
+from pixelkin.errors import ConfigError
+
+AHEAD = 4  # results made in advance, per worker
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def mapped(function: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
+    """``function`` of each item, in order, a bounded number of them in advance.
+
+    Args:
+        function: can be pickled, where there are workers.
+        items: its arguments.
+        workers: processes; 0 for this one.
+
+    Raises:
+        ConfigError: ``workers`` is negative.
+    """
+    if workers < 0:
+        raise ConfigError(f"workers are 0 or more, not {workers}")
+    if not workers:
+        yield from map(function, items)
+        return
+    # An interrupt is the parent's to handle: it stops asking.
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+    with pool:
+        waiting: deque[Future[Made]] = deque()
+        left = iter(items)
+        waiting.extend(pool.submit(function, item) for item in islice(left, AHEAD * workers))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(left, 1))
+            yield done
