@@ -139,7 +139,8 @@ def test_a_set_too_small_to_audit_is_still_reported(tmp_path):
     subject = Subject(Brightness(), "brightness", "0" * 64, "whole")
     results = measure(Measuring(subject=subject, images=gather(tmp_path / "set"), resamples=5), audit=True)
     text = tables.markdown.write(tables.page_of(results))
-    assert "| . | too few images |" in text
+    assert "| . | - | too few images | - | too few images | - |" in text
+    assert "Nothing could be audited" in text
     assert "Nothing found" not in text
     assert results.report.rows[0].real == 3
 

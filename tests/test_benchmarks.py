@@ -5,7 +5,7 @@ import pytest
 import trees
 
 from pixelkin.benchmarks import COLLECTIONS, NAMES, benchmark, printed_by, printed_mean, variants
-from pixelkin.benchmarks.layouts import find
+from pixelkin.benchmarks.layouts import find, unread
 from pixelkin.errors import ConfigError, DataError
 
 PAPER = benchmark("paper")
@@ -124,6 +124,40 @@ def test_the_original_zip_of_universalfakedetect_shares_its_real_images(tmp_path
     assert real["UniversalFakeDetect/ADM"].startswith("imagenet/")
     assert real["UniversalFakeDetect/DALLE"].startswith("laion/")
     assert len({(s.source, s.path) for s in samples}) == len(samples) == 48
+
+
+def test_real_images_in_a_generator_s_own_folder_are_not_taken_for_generated_ones(tmp_path):
+    trees.plant_universalfakedetect_zip(tmp_path)
+    (tmp_path / "dalle" / "1_fake").rename(tmp_path / "dalle" / "0_real")
+    _, presence = find(benchmark("universalfakedetect"), tmp_path)
+    dalle = next(each for each in presence if each.source.endswith("DALLE"))
+    assert (dalle.real, dalle.generated, dalle.state) == (3, 0, "incomplete")
+
+
+def test_of_two_alternative_folders_the_first_with_images_is_taken(tmp_path):
+    for name in ("sdv1", "sdv1_new"):
+        trees.pair(tmp_path / name, 3)
+    samples, _ = find(benchmark("diffusionforensics"), tmp_path)
+    assert {s.path.partition("/")[0] for s in samples} == {"sdv1_new"}
+    assert len(samples) == 6
+
+
+def test_folders_that_differ_by_case_alone_are_refused(tmp_path):
+    for name in ("adm", "ADM"):
+        trees.pair(tmp_path / name, 1)
+    with pytest.raises(DataError, match="differ by the case of their letters alone"):
+        find(benchmark("diffusionforensics"), tmp_path)
+
+
+def test_a_folder_without_its_images_and_folders_of_something_else_are_said(tmp_path):
+    trees.pair(tmp_path / "stargan", 1)
+    trees.pair(tmp_path / "deepfake" / "deepfake", 1)
+    trees.pair(tmp_path / "crn", 1)
+    which = benchmark("forensynths")
+    samples, presence = find(which, tmp_path)
+    deepfake = next(each for each in presence if each.source.endswith("Deepfake"))
+    assert deepfake.lacking == ("the folder deepfake is there, but no image where it is looked for",)
+    assert unread(which, tmp_path, samples) == ["crn", "deepfake"]
 
 
 def test_dire_s_own_layout_is_found_with_its_numbered_folders(tmp_path):

@@ -10,6 +10,7 @@ from pixelkin import metrics, tables
 from pixelkin.compare import OVER_ALL, paired, spread
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import METRICS, About, evaluate
+from pixelkin.measure import Results
 from pixelkin.types import Scored
 
 A = About(model="a", model_sha256="a" * 64, dataset="d", dataset_sha256="e" * 64)
@@ -133,13 +134,16 @@ def test_a_sweep_s_page_groups_seeds_and_keeps_settings_apart():
     cells = [
         (
             {"options.period": 2, "options.reference": 1, "seed": 100},
-            evaluate(moved(ROWS, 0.1, 0), A, resamples=2),
+            Results(report=evaluate(moved(ROWS, 0.1, 0), A, resamples=2)),
         ),
         (
             {"options.period": 2, "options.reference": 1, "seed": 101},
-            evaluate(moved(ROWS, 0.1, 1), A, resamples=2),
+            Results(report=evaluate(moved(ROWS, 0.1, 1), A, resamples=2)),
         ),
-        ({"options.period": 3, "options.reference": 9}, evaluate(moved(ROWS, 0.1, 2), A, resamples=2)),
+        (
+            {"options.period": 3, "options.reference": 9},
+            Results(report=evaluate(moved(ROWS, 0.1, 2), A, resamples=2)),
+        ),
     ]
     means = tables.sweep_page("table7", cells).blocks[0]
     assert [row[:2] for row in means.rows] == [("period 2, reference 1", "2"), ("period 3, reference 9", "1")]

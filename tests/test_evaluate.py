@@ -178,6 +178,21 @@ def test_each_source_and_label_is_redrawn_by_itself():
         assert figure.low == figure.value == figure.high, name
 
 
+def test_a_source_does_not_become_one_label_by_damage():
+    lost = Scored(Sample("pair/0/lost.png", "pair", 0), None, "cut short")
+    rows = [lost, *scored("pair", 1, [0.6, 0.7]), *scored("camera", 0, [0.1, 0.2])]
+    by_source = {row.source: row for row in report(rows).rows}
+    assert (by_source["pair"].real, by_source["pair"].joined) == (0, None)
+    assert by_source["pair"].figures["auc"].value is None
+
+
+def test_very_large_tables_draw_fewer_resamples_and_say_so(monkeypatch):
+    monkeypatch.setattr("pixelkin.evaluate.CELLS", 1000)
+    result = report(noisy("gan", 50), resamples=1000)
+    assert result.resamples == 200
+    assert "200 resamples" in page(result)
+
+
 def test_the_same_seed_gives_the_same_report():
     rows = noisy("gan", 20)
     assert report(rows, seed=1) == report(rows, seed=1)

@@ -159,7 +159,22 @@ def test_kept_scores_are_reported_and_compared_without_the_images(run, tmp_path)
     assert "degradation blur:2" in found
     assert {file.name for file in (tmp_path / "c").iterdir()} == {"compare.md", "compare.tex", "compare.html"}
     status, _, err = run("compare", tmp_path / "one", tmp_path / "gone")
-    assert (status, "no scores that" in err) == (2, True)
+    assert (status, "no such file" in err) == (2, True)
+
+
+def test_a_report_is_not_written_over_by_that_of_its_own_scores(run, tmp_path):  # noqa: F811
+    trees.pair(tmp_path / "set", 2)
+    assert run("evaluate", "--data", tmp_path / "set", "--workers", 0, "--out", tmp_path / "one")[0] == 0
+    for scores in (tmp_path / "one", tmp_path / "one" / "scores" / "clean.parquet"):
+        status, _, err = run("evaluate", "--scores", scores, "--out", tmp_path / "one")
+        assert (status, "give another" in err) == (2, True)
+
+
+def test_a_file_where_a_folder_must_be_is_said_in_a_sentence(run, tmp_path):  # noqa: F811
+    trees.pair(tmp_path / "set", 2)
+    (tmp_path / "file").write_text("x")
+    status, _, err = run("evaluate", "--data", tmp_path / "set", "--workers", 0, "--out", tmp_path / "file")
+    assert (status, "file" in err, "Traceback" in err) == (2, True, False)
 
 
 def test_a_second_evaluation_of_something_else_into_the_same_folder_is_refused(run, tmp_path):  # noqa: F811
@@ -201,7 +216,10 @@ def test_the_benchmarks_are_listed(run):  # noqa: F811
     [
         (["--data", "{set}", "--benchmark", "genimagee"], "no benchmark is named 'genimagee'"),
         (["--data", "{set}", "--benchmark", "genimage"], "nothing of the benchmark genimage is in it"),
-        (["--data", "{set}", "--limit", "-1"], "a limit is a number of images, not -1"),
+        (["--data", "{set}", "--limit", "-1"], "'--limit': Input should be greater than or equal to 0"),
+        (["--data", "{set}", "--workers", "-1"], "'--workers': Input should be greater than or equal to 0"),
+        (["--data", "{set}", "--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
+        (["--data", "{set}", "--degrade", "jpg:5"], "no degradation is named 'jpg'"),
         (["--data", "{set}", "--degrade", "blur:1", "--audit"], "--degrade goes with neither"),
         (["--data", "{set}", "--run", "{set}"], "holds no best.safetensors"),
         (["--data", "{set}", "--run", "r", "--model", "m"], "exclude each other"),
@@ -209,7 +227,8 @@ def test_the_benchmarks_are_listed(run):  # noqa: F811
         (["--data", "{plain}"], "none of its 3 images lies in a folder named"),
         ([], "--data is needed"),
         (["--scores", "{set}", "--audit"], "--scores are reported as they are"),
-        (["--scores", "{set}"], "no scores that `pixelkin evaluate` kept"),
+        (["--scores", "{set}"], "holds no scores that `pixelkin evaluate` kept"),
+        (["--scores", "{gone}"], "no such file or folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, arguments, told):  # noqa: F811

@@ -78,11 +78,40 @@ def test_an_interrupted_scoring_goes_on_without_scoring_again(tmp_path, monkeypa
     assert not file.exists()
     scored = rows.keep(file, ABOUT, SAMPLES, scoring(second))
     assert [each.sample for each in scored] == SAMPLES
-    assert first[: stop_after // 4 * 4] + second == [sample.path for sample in SAMPLES]
+    assert first + second == [sample.path for sample in SAMPLES]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.parquet"]
     third = []
     assert rows.keep(file, ABOUT, SAMPLES, scoring(third)) == scored
     assert third == []
+
+
+def test_what_could_not_be_read_or_was_changed_is_scored_again(tmp_path):
+    trees.fill(tmp_path / "0_real", "photo", 4)
+    samples = find_samples(tmp_path)
+
+    def failing(left):
+        for sample in left:
+            lost = sample is samples[1]
+            yield Scored(sample, None, "lost") if lost else Scored(sample, 0.5, None, 0.0)
+
+    file, seen = tmp_path / "s.parquet", []
+    first = rows.keep(file, ABOUT, samples, failing, tmp_path)
+    assert [each.error for each in first] == [None, "lost", None, None]
+    assert rows.keep(file, ABOUT, samples, scoring(seen), tmp_path)[1].score == 0.5
+    assert seen == [samples[1].path]
+    time.sleep(0.02)
+    trees.fill(tmp_path / "0_real", "generated", 1)
+    rows.keep(file, ABOUT, samples, scoring(again := []), tmp_path)
+    assert again == [samples[0].path]
+    rows.keep(file, ABOUT, samples, scoring(none := []), tmp_path)
+    assert none == []
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_is_scored(tmp_path):
+    seen = []
+    with pytest.raises(DataError, match="1 names are no UTF-8 text"):
+        rows.keep(tmp_path / "s.parquet", ABOUT, [Sample("\udcff.png", "s", 0)], scoring(seen))
+    assert seen == []
 
 
 def test_a_half_written_part_does_no_harm(tmp_path, monkeypatch):
@@ -92,7 +121,7 @@ def test_a_half_written_part_does_no_harm(tmp_path, monkeypatch):
     (tmp_path / "s.parts" / "000002.begun").write_bytes(b"PAR1 half")
     seen = []
     assert len(rows.keep(tmp_path / "s.parquet", ABOUT, SAMPLES, scoring(seen))) == 20
-    assert len(seen) == 12
+    assert len(seen) == 11
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from tiny import EXAMPLES
 
 from pixelkin.data import find_samples
 from pixelkin.degrade import parse
+from pixelkin.errors import ConfigError
 from pixelkin.images import read
 from pixelkin.scoring import score
 from pixelkin.tiles import sigmoid
@@ -103,3 +104,23 @@ def test_a_picture_a_degradation_cannot_hold_is_a_row_and_the_others_are_still_s
     wide = next(each for each in scored if each.sample.path == "0_real/0wide.png")
     assert "16384 x 2 pixels cannot be saved as WEBP" in wide.error
     assert sum(each.score is not None for each in scored) == 8
+
+
+class Broken(Plain):
+    """Gives no number for dark pictures."""
+
+    def value(self, picture):
+        return float("nan") if picture.pixels.mean() < 100 else 0.0
+
+
+def test_a_model_that_gives_no_number_gives_an_error_and_no_verdict(tree):
+    scored = [each for each in score(Broken(), tree, find_samples(tree)) if "1b.png" not in each.sample.path]
+    lost = [each for each in scored if each.score is None]
+    assert 0 < len(lost) < len(scored)
+    assert all("the model gave nan, no number" in each.error for each in lost)
+
+
+@pytest.mark.parametrize("how", [{"batch": 0}, {"workers": -1}])
+def test_impossible_batches_and_workers_are_refused(tree, how):
+    with pytest.raises(ConfigError, match=r"not (0|-1)"):
+        list(score(Brightness(), tree, find_samples(tree), **how))

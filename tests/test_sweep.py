@@ -42,6 +42,8 @@ def test_the_paper_s_table_7_is_all_cells_of_both_sizes():
         ([{"lr": []}], r"sweep\.lr takes a list"),
         ([{"lrr": [0.1]}], "no setting is named 'lrr'"),
         ([{"policy": ["papers"]}], "policy is one of"),
+        ([{"seed": [1, 2]}, {"seed": [2]}], "the sweep has seed=2 more than once"),
+        ([{"lr": [0.1, -1.0]}], "lr is above 0, not -1"),
     ],
 )
 def test_a_sweep_that_is_none_is_refused_before_anything_is_trained(sweep, told, tmp_path):

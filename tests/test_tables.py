@@ -1,6 +1,7 @@
 """Reports in their forms: the paper's order, plain text that nothing in a name can break."""
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -69,6 +70,30 @@ def test_a_missing_sub_testset_is_a_named_row_and_takes_the_mean_with_it():
     assert rows["BigGAN"][3] != "-"
 
 
+def test_one_label_alone_has_no_accuracy_beside_the_paper_s():
+    _, results = forensynths()
+    rows = [r for r in noisy("ForenSynths/GauGAN", 20) if r.sample.label == 0]
+    everything = [r for name in ("ProGAN", "BigGAN") for r in noisy(f"ForenSynths/{name}", 20)]
+    part = Results(report=evaluate([*everything, *rows], results.report.about, resamples=2))
+    table = {row[0]: row for row in block(tables.page_of(part), "ForenSynths beside Table 1").rows}
+    assert table["GauGAN"][1:6] == ("20", "0", "-", "86.6", "-")
+    lines = csv.DictReader(io.StringIO(tables.csv_of(part)))
+    found = {(x["source"], x["metric"]): x["difference"] for x in lines}
+    assert found["ForenSynths/GauGAN", "acc"] == found["mean", "acc"] == found["mean", "ap"] == ""
+    assert found["ForenSynths/ProGAN", "acc"]
+    assert found["ForenSynths/StarGAN", "acc"] == ""
+
+
+def test_degraded_images_are_not_compared_with_print():
+    _, results = forensynths()
+    about = dataclasses.replace(results.report.about, protocol={"degradation": "jpeg:50"})
+    worse = Results(report=dataclasses.replace(results.report, about=about))
+    lines = list(csv.DictReader(io.StringIO(tables.csv_of(worse))))
+    assert {x["condition"] for x in lines} == {"jpeg:50"}
+    assert {x["printed"] for x in lines} == {x["difference"] for x in lines} == {""}
+    assert "difference from NPR" not in tables.markdown.write(tables.page_of(worse))
+
+
 def test_the_mean_over_38_is_given_when_all_are_there_only():
     paper = benchmark("paper")
     sources = [collection.source(subset) for collection, subset in paper.subsets()]
@@ -104,7 +129,7 @@ def test_names_that_mean_something_elsewhere_stay_names():
     rows = noisy("a|b_<c>&%$#{}~^\\", 5)
     page = tables.page_of(Results(report=report(rows)))
     line = next(x for x in tables.markdown.write(page).splitlines() if x.startswith("| a"))
-    assert r"a\|b_<c>" in line
+    assert r"a\|b_&lt;c>" in line
     assert "a|b_&lt;c&gt;&amp;" in tables.html.write(page)
     assert r"a|b\_<c>\&\%\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in tables.latex.write(
         page

@@ -161,7 +161,7 @@ def look(
     workers: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> list[Clues | None]:
-    """What each file gives away, in order; None for one that cannot be read, decoded as `images.decode` is told."""
+    """What each file gives away, in order; None for one that cannot be read. See `images.decode`."""
     paths = list(dict.fromkeys(sample.path for sample in samples))
     found: dict[str, Clues | None] = {}
     for path, clues in zip(paths, mapped(partial(_look, root, official), paths, workers), strict=True):

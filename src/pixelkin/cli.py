@@ -91,7 +91,9 @@ def train(
     data: Annotated[str, typer.Option(help="Folder of labelled training images.")] = "",
     out: Annotated[str, typer.Option("--out", help="Folder of the run.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    minutes: Annotated[float, typer.Option(help="Stop after so many, to be resumed; 0 for no bound.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Stop after so many, to be resumed; 0 for no bound.")
+    ] = 0,
 ) -> None:
     """Train a detector by a recipe, or by the paper's with --detector, --data and --out.
 
@@ -127,38 +129,48 @@ def evaluate(
     detector: Annotated[str, typer.Option(help="System that --checkpoint is of.")] = "npr",
     scores: Annotated[Path | None, typer.Option(help="Scores kept before: report them, no model.")] = None,
     benchmark: Annotated[str, typer.Option(help="A published evaluation; see `pixelkin benchmarks`.")] = "",
-    robustness: Annotated[bool, typer.Option("--robustness", help="Score degraded images, too.")] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Score the images under 30 degradations, too.")
+    ] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Tell what the files alone give away.")] = False,
     degrade: Annotated[
-        str, typer.Option(help="What images go through first, as in resize:0.75,jpeg:80.")
+        str,
+        typer.Option(
+            help="What images go through first, as in resize:0.75,jpeg:80 (jpeg webp resize fit square blur "
+            "noise crop screenshot)."
+        ),
     ] = "",
-    limit: Annotated[int, typer.Option(help="Images of each label of each source at the most.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that decode images; 0 for this one.")] = 1,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Images of each label of each source at the most; 0 for all.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images; 0 for this one.")] = 1,
 ) -> None:
     """Check a labelled set, score it, and report each source's figures with intervals.
 
     Stopped at any point, the same command goes on where it stopped.
     """
     from pixelkin import show, tables
-    from pixelkin.measure import Measuring, gather, kept, measure, report_again
+    from pixelkin.degrade import parse
+    from pixelkin.measure import Measuring, gather, stages
 
     if sum(map(bool, (model, run, checkpoint, scores))) > 1:
         raise ConfigError("--model, --run, --checkpoint and --scores exclude each other")
     if scores is not None:
-        if data or benchmark or robustness or audit or degrade or limit:
+        if any((data, benchmark, robustness, audit, degrade, limit)):
             raise ConfigError("--scores are reported as they are: only --out and --seed go with them")
-        typer.echo(tables.save(report_again(*kept(scores), seed=seed), out), nl=False)
+        _report_again(scores, out, seed)
         return
     if data is None:
         raise ConfigError("--data is needed: a folder of labelled images")
+    parse(degrade)  # before the images are read
     subjects = _subjects(model, run, checkpoint, detector, whole=bool(benchmark))
-    several = len(subjects) > 1
+    out.mkdir(parents=True, exist_ok=True)
     cells = []
     with show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
         for name, (subject, values) in subjects.items():
-            place = out / name if several else out
+            place = out / name if len(subjects) > 1 else out
             measuring = Measuring(
                 subject=subject,
                 images=images,
@@ -167,12 +179,13 @@ def evaluate(
                 seed=seed,
                 on_image=told["on_image"],
             )
-            results = measure(measuring, degrade=degrade, robustness=robustness, audit=audit)
-            page = tables.save(results, place)
-            cells.append((values, results.report))
-    if several:
-        page = tables.save_page(tables.sweep_page(out.name, cells), out, "sweep")
+            for results in stages(measuring, degrade=degrade, robustness=robustness, audit=audit):
+                page = tables.save(results, place)
+            cells.append((values, results))
+    if run is not None and len(cells) > 1:
+        page = tables.save_page(tables.sweep_page(run.resolve().name, cells), out, "sweep")
     typer.echo(page, nl=False)
+    typer.echo(f"written to {out}, with charts as {'sweep' if len(cells) > 1 else 'report'}.html", err=True)
 
 
 @app.command()
@@ -180,7 +193,7 @@ def compare(
     first: Annotated[Path, typer.Argument(help="Folder of an evaluation, or a file of its scores.")],
     second: Annotated[Path, typer.Argument(help="Another, of the same images.")],
     out: Annotated[Path | None, typer.Option(help="Folder for compare.md and compare.html.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Say what the second of two evaluations has over the first, image by image."""
     from pixelkin.compare import paired
@@ -254,6 +267,16 @@ def models() -> None:
         )
 
 
+def _report_again(scores: Path, out: Path, seed: int) -> None:
+    """Report kept scores into another folder than the one they lie in."""
+    from pixelkin import tables
+    from pixelkin.measure import kept, report_again
+
+    if scores.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"--out {out} holds the report of these scores already: give another")
+    typer.echo(tables.save(report_again(*kept(scores), seed=seed), out), nl=False)
+
+
 def _subjects(
     model: str, run: Path | None, checkpoint: Path | None, detector: str, *, whole: bool
 ) -> dict[str, tuple[Subject, dict[str, Any]]]:
@@ -304,9 +327,9 @@ def _laboratory(what: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point: a PixelkinError is a sentence and exit status 2, never a traceback."""
+    """Entry point: what went wrong on purpose, or with a file, is a sentence and exit status 2."""
     try:
         app()
-    except PixelkinError as error:
+    except (PixelkinError, OSError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise SystemExit(NOT_DONE) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 from pixelkin import degrade, rows
 from pixelkin.audit import Audit, alignment, audit, look, require
 from pixelkin.benchmarks import benchmark as named_benchmark
-from pixelkin.benchmarks.layouts import Presence, find
+from pixelkin.benchmarks.layouts import Presence, find, unread
 from pixelkin.data import DataFacts, at_most, check, digest, find_samples
-from pixelkin.errors import ConfigError
-from pixelkin.evaluate import About, Report, evaluate
+from pixelkin.errors import ConfigError, DataError
+from pixelkin.evaluate import RESAMPLES, About, Report, evaluate
 from pixelkin.model import Model
 from pixelkin.protocol import OURS, Protocol
 from pixelkin.robustness import CLEAN, GRID, Condition, Robustness
@@ -24,6 +24,9 @@ from pixelkin.tiles import in_words
 from pixelkin.types import Card, Sample, Scored, Scorer
 
 SCORES = "scores"
+TILED = (
+    "this model looks at each picture shown in the tiles of its card; the networks of the paper see it whole"
+)
 GRID_RESAMPLES = 200  # of the bootstrap of each condition: a grid is read for its course
 
 
@@ -140,12 +143,16 @@ def gather(
         samples, presence = find(named_benchmark(benchmark), root)
         on_presence(presence)
         notes += _states(presence)
+        if beside := unread(named_benchmark(benchmark), root, samples):
+            notes.append(f"folders that are no part of the benchmark: {', '.join(beside)}")
         chosen = at_most(samples, limit) if limit else samples
         return Images(root, tuple(chosen), benchmark.lower(), tuple(presence), tuple(notes))
     samples = find_samples(root)
     samples = at_most(samples, limit) if limit else samples
     facts = check(root, samples, workers=workers, on_image=lambda: on_image("checking", len(samples)))
     on_facts(facts)
+    if facts.unlabelled:
+        notes.append(f"{facts.unlabelled} images lie in no labelled folder and are left out")
     return Images(root, tuple(samples), notes=(*notes, *facts.warnings))
 
 
@@ -174,7 +181,7 @@ class Measuring:
     out: Path | None = None
     workers: int = 0
     seed: int = 0
-    resamples: int = 1000
+    resamples: int = RESAMPLES
     on_image: Callable[[str, int], None] = field(default=lambda _stage, _of: None)
 
     def scored(self, condition: Condition = CLEAN) -> tuple[About, list[Scored]]:
@@ -204,17 +211,22 @@ class Measuring:
             of_path = {each.sample.path: each for each in scoring(unique)}
             return about, [replace(of_path[s.path], sample=s) for s in self.images.samples]
         file = self.out / SCORES / f"{condition.name}.parquet"
-        return about, rows.keep(file, about, self.images.samples, scoring)
+        return about, rows.keep(file, about, self.images.samples, scoring, self.images.root)
 
     def report(self, condition: Condition = CLEAN) -> Report:
         """The report under one condition."""
         about, scored = self.scored(condition)
-        resamples = self.resamples if condition is CLEAN else min(self.resamples, GRID_RESAMPLES)
-        return evaluate(scored, about, seed=self.seed, resamples=resamples)
+        return evaluate(scored, about, seed=self.seed, resamples=self.resamples)
+
+    def beside(self, condition: Condition) -> Report:
+        """The report under a condition of a grid, which may leave no picture readable."""
+        about, scored = self.scored(condition)
+        few = min(self.resamples, GRID_RESAMPLES)
+        return evaluate(scored, about, seed=self.seed, resamples=few, may_be_empty=True)
 
     def robustness(self, clean: Report, grid: Sequence[Condition] = GRID) -> Robustness:
         """Reports under every condition of a grid."""
-        return Robustness(clean, tuple((condition, self.report(condition)) for condition in grid))
+        return Robustness(clean, tuple((condition, self.beside(condition)) for condition in grid))
 
     def audit(self) -> Audit:
         """What the files give away, beside the subject's own report on aligned images.
@@ -226,11 +238,12 @@ class Measuring:
         clues = look(
             self.images.root,
             samples,
+            official=bool(self.images.benchmark),
             workers=self.workers,
             on_image=lambda: self.on_image("auditing", len(samples)),
         )
         chain = alignment(clues)
-        aligned = self.report(Condition("aligned", chain, chain))
+        aligned = self.beside(Condition("aligned", chain, chain))
         return audit(
             self.about(CLEAN), samples, clues, (chain, aligned), seed=self.seed, resamples=GRID_RESAMPLES
         )
@@ -256,7 +269,7 @@ class Measuring:
             alone=bool(images.benchmark),
             benchmark=images.benchmark,
             partial=tuple(each.source for each in images.presence if each.state == "incomplete"),
-            notes=images.notes,
+            notes=(*images.notes, *([TILED] if images.benchmark and card else [])),
         )
 
     def _by_protocol(self, samples: list[Sample]) -> Iterable[tuple[Protocol, list[Sample]]]:
@@ -289,16 +302,19 @@ def measured(named: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def measure(
+def stages(
     measuring: Measuring, *, degrade: str = "", robustness: bool = False, audit: bool = False
-) -> Results:
-    """Score and report; the grid and the audit beside it where they are wanted.
+) -> Iterator[Results]:
+    """Score and report; then with the audit, then with the grid beside it, where they are wanted.
 
     Args:
         measuring: what is measured on what.
         degrade: what the images go through first, as `pixelkin.degrade.parse` reads it.
         robustness: report under every condition of `pixelkin.robustness.GRID`, too.
         audit: report what the files give away, too.
+
+    Yields:
+        What is known so far, each time more, so that nothing found is lost if the rest is stopped.
 
     Raises:
         ConfigError: ``degrade`` is no chain, or is given together with the grid or the audit.
@@ -310,12 +326,20 @@ def measure(
     if audit:
         require()
     report = measuring.report(Condition("degraded", degrade, degrade) if degrade else CLEAN)
-    return Results(
-        report=report,
-        presence=measuring.images.presence,
-        robustness=measuring.robustness(report) if robustness else None,
-        audit=measuring.audit() if audit else None,
-    )
+    results = Results(report=report, presence=measuring.images.presence)
+    yield results
+    if audit:
+        results = replace(results, audit=measuring.audit())
+        yield results
+    if robustness:
+        yield replace(results, robustness=measuring.robustness(report))
+
+
+def measure(
+    measuring: Measuring, *, degrade: str = "", robustness: bool = False, audit: bool = False
+) -> Results:
+    """The last of `stages`."""
+    return list(stages(measuring, degrade=degrade, robustness=robustness, audit=audit))[-1]
 
 
 def kept(place: Path) -> tuple[About, list[Scored]]:
@@ -327,12 +351,20 @@ def kept(place: Path) -> tuple[About, list[Scored]]:
     Raises:
         DataError: there are none, or several and none undegraded.
     """
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder")
     found = sorted((place / SCORES).glob("*.parquet"))
+    inner = sorted(each.parent.name for each in place.glob(f"*/{SCORES}"))
+    if place.is_dir() and not found:
+        hint = f"; those of its runs do: {', '.join(inner)}" if inner else ""
+        raise DataError(f"{place} holds no scores that `pixelkin evaluate` kept{hint}")
     clean = place / SCORES / f"{CLEAN.name}.parquet"
     file = clean if clean in found or len(found) != 1 else found[0]
     return rows.read(file if place.is_dir() else place)
 
 
-def report_again(about: About, scored: Sequence[Scored], *, seed: int = 0, resamples: int = 1000) -> Results:
+def report_again(
+    about: About, scored: Sequence[Scored], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Results:
     """The report of kept scores, without the model and the images."""
     return Results(report=evaluate(scored, about, seed=seed, resamples=resamples))

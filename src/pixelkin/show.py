@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,18 @@ def measuring() -> Iterator[dict[str, Callable[..., None]]]:
     """What an evaluation is to call: a progress bar for its stages, and words on what was found."""
     with _bar() as bar:
         tasks: dict[str, Any] = {}
+        done: Counter[str] = Counter()
+        told = time.monotonic()
 
         def on_image(stage: str, of: int) -> None:
+            nonlocal told
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=of, note="")
             bar.advance(tasks[stage])
+            done[stage] += 1
+            if not sys.stderr.isatty() and time.monotonic() - told > QUIET:
+                told = time.monotonic()
+                typer.echo(f"{stage}: {done[stage]} of {of}", err=True)
 
         yield {"on_facts": _tell_facts, "on_presence": _tell_presence, "on_image": on_image}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from string import Formatter
 
 from pixelkin.benchmarks import PAPER, Benchmark, Collection, Layout, Subset
@@ -96,6 +96,7 @@ class _Found:
 def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_others: bool) -> _Found:
     """The first layout, root and alternative that has both labels; failing that, the first that has one."""
     best = _Found()
+    empty = ""
     for layout in collection.layouts:
         for below in layout.roots:
             if among_others and below == ".":
@@ -106,7 +107,24 @@ def _find_subset(collection: Collection, subset: Subset, root: Path, *, among_ot
                     return found
                 if any(found.files) and not any(best.files):
                     best = found
+                empty = empty or next((name for name in at["folder"] if _folders(start, name)), "")
+    if empty and not best.layout:
+        return _Found(lacking=(f"the folder {empty} is there, but no image where it is looked for",))
     return best
+
+
+def unread(benchmark: Benchmark, root: Path, samples: Sequence[Sample]) -> list[str]:
+    """The folders beside those of the benchmark that hold something else, relative to ``root``."""
+    names = {name.lower() for _, s in benchmark.subsets() for names in s.at.values() for name in names}
+    read = {folder for sample in samples for folder in PurePosixPath(sample.path).parents}
+    beside = {
+        inner.relative_to(root)
+        for folder in read
+        if not any(part.lower() in names for part in folder.parts)
+        for inner in (root / folder).iterdir()
+        if inner.is_dir() and not inner.name.startswith(".")
+    }
+    return sorted(each.as_posix() for each in beside if PurePosixPath(each) not in read)
 
 
 def _alternatives(subset: Subset) -> list[dict[str, list[str]]]:

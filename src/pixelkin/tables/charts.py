@@ -82,7 +82,7 @@ def _svg(width: float, height: int, axis: str, drawn: str) -> str:
         f'stroke="var(--line)"/><text x="{LEFT - 6}" y="{_y(v, height) + 4:.1f}" text-anchor="end">{v}</text>'
         for v in (0, 25, 50, 75, 100)
     )
-    title = f'<text x="{LEFT}" y="9">{escape(axis)}</text>' if axis else ""
+    title = f'<text x="{LEFT + 10}" y="{TOP + 12}">{escape(axis)}</text>' if axis else ""
     return (
         f'<svg role="img" width="{width:.0f}" height="{height}" viewBox="0 0 {width:.0f} {height}" '
         f'xmlns="http://www.w3.org/2000/svg">{grid}{title}{drawn}</svg>'

@@ -73,9 +73,11 @@ def _inline(text: str) -> str:
 
 
 def _tint(value: float | None) -> str:
-    """A cell's colour: red at chance and below, through none, to green at one."""
+    """A cell's colour: green at one, none half way to chance, red at chance, violet and darker below."""
     if value is None:
         return ""
-    good = (min(max(value, 0.5), 1.0) - 0.75) * 4  # -1 at chance, 1 at perfect
-    hue, strength = (140 if good > 0 else 8), round(abs(good) * 45)
+    good = (max(value, 0.5) - 0.75) * 4  # -1 at chance, 1 at perfect
+    worse = max(0.5 - value, 0)
+    hue = 140 if good > 0 else 8 - round(160 * worse)
+    strength = round(abs(good) * 45 + 60 * worse)
     return f' style="background: hsl({hue} 70% 50% / {strength}%)"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pixelkin.tables.page import Page, Table
@@ -16,7 +17,7 @@ def write(page: Page) -> str:
     for block in page.blocks:
         if isinstance(block, Table):
             lines += _table(block)
-    return "\n".join(line.replace("\n", " ") for line in lines) + "\n"
+    return "\n".join(re.sub(r"[\x00-\x1f\x7f]", " ", line) for line in lines) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -41,4 +42,6 @@ def _table(block: Table) -> Iterator[str]:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    line = " & ".join(map(escaped, cells))
+    # After a line's end LaTeX takes these for an argument of it.
+    return ("{}" if line.startswith(("[", "*")) else "") + line + r" \\"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pixelkin.audit import SUSPICIOUS, Audit
+from pixelkin.audit import ENOUGH, SUSPICIOUS, Audit
 from pixelkin.benchmarks import benchmark
 from pixelkin.evaluate import AT_HALF, CALIBRATION, THRESHOLD_FREE, Figure, Report, Row
 from pixelkin.measure import Results
@@ -42,7 +42,7 @@ def page_of(results: Results) -> Page:
         *_verdict(results),
         *_notes(report),
         *_presence(results),
-        *(paper_blocks(report, benchmark(report.about.benchmark)) if report.about.benchmark else []),
+        *(paper_blocks(results, benchmark(report.about.benchmark)) if report.about.benchmark else []),
         *_figures(results),
         *_reliability(report),
         *(_audit(results.audit) if results.audit else []),
@@ -52,13 +52,14 @@ def page_of(results: Results) -> Page:
     return Page(f"{report.about.model} on {report.about.dataset}", _facts(report), tuple(blocks))
 
 
-def cell(figure: Figure | None) -> str:
-    """A figure in percent with its interval."""
+def cell(figure: Figure | None, *, signed: bool = False) -> str:
+    """A figure in percent with its interval; a difference has its sign."""
     if figure is None or figure.value is None:
         return UNDEFINED
+    sign, to = ("+", " to ") if signed else ("", "-")
     if figure.low is None or figure.high is None:
-        return f"{100 * figure.value:.1f}"
-    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+        return f"{100 * figure.value:{sign}.1f}"
+    return f"{100 * figure.value:{sign}.1f} ({100 * figure.low:{sign}.1f}{to}{100 * figure.high:{sign}.1f})"
 
 
 def _facts(report: Report) -> dict[str, str]:
@@ -88,6 +89,13 @@ def _headline(results: Results) -> Block:
         else "How much of this the files alone give away is not known: `--audit` tells."
     )
     columns = ("mean over the sources", report.about.model, "zero-pixel", "compression-only", "aligned")
+    over = [
+        row.source for row in report.rows if None not in (row.figures["auc"].value, row.figures["acc"].value)
+    ]
+    if len(over) < len(report.rows):
+        note += f" AUC and AP are over {len(over)} of {len(report.rows)} sources: the others lack a label."
+    if audit and audit.unfit:
+        note += f" Without {len(audit.unfit)} sources too small for the classifiers, in their two columns."
     return Table("In short", columns[: len(rows[0])], tuple(rows), note)
 
 
@@ -96,16 +104,19 @@ def _verdict(results: Results) -> Iterator[Block]:
     audit = results.audit
     if audit is None:
         return
+    count = len(results.report.rows)
     flagged = {source for each in audit.suspicions for source in each.sources}
     if flagged:
         told = (
-            f"In {len(flagged)} of {len(results.report.rows)} sources the labels can be told apart without "
-            "the pictures: their figures may be facts about the files. The audit's table says by what."
+            f"In {len(flagged)} of {count} sources the labels can be told apart without the pictures: "
+            "their figures may be facts about the files. The audit's table says by what."
         )
+    elif len(audit.unfit) < count:
+        told = f"No classifier of the files is above AUC {100 * SUSPICIOUS:.0f} with confidence."
     else:
-        told = (
-            f"Nothing found: no classifier of the files is above AUC {100 * SUSPICIOUS:.0f} with confidence."
-        )
+        told = "Nothing could be audited."
+    if audit.unfit:
+        told += f" Not audited, with under {ENOUGH} different files of a label: {', '.join(audit.unfit)}."
     yield Text("Bias audit", (told,))
 
 
@@ -159,35 +170,36 @@ def _presence(results: Results) -> Iterator[Block]:
                 str(each.real),
                 str(each.generated),
                 str(each.published or "not published"),
-                ", ".join(each.lacking),
                 each.layout,
+                ", ".join(each.lacking),
             )
             for each in results.presence
         ]
-        columns = ("sub-testset", "state", "real", "generated", "published, both", "lacking", "layout")
+        columns = ("sub-testset", "state", "real", "generated", "published, both", "layout", "lacking")
         yield Table("What is there", columns, tuple(rows))
 
 
 def _figures(results: Results) -> Iterator[Table]:
     """One table each for what needs no threshold, what has one, and how far scores are probabilities."""
     report, audit = results.report, results.audit
-    beside = {"zero-pixel AUC": audit.zero_pixel, "aligned AUC": audit.aligned} if audit else {}
+    beside = {"zero-pixel": audit.zero_pixel, "aligned": audit.aligned} if audit else {}
     joined = JOINED if any(row.joined for row in report.rows) else ""
     decided = [*AT_HALF, *(name for name in ("false_alarms", "caught", "uncertain") if name in report.mean)]
-    yield _by_source(report, "Without a threshold", list(THRESHOLD_FREE), joined + MEAN, beside)
+    yield _by_source(report, "Without a threshold", list(THRESHOLD_FREE), joined + MEAN, "auc", beside)
     yield _by_source(
         report,
         "At a threshold",
         decided,
         joined + (VERDICTS if "caught" in decided else "Acc is at 0.5. ") + MEAN,
+        "acc",
+        beside,
     )
-    yield _by_source(report, "Calibration", list(CALIBRATION), joined + MEAN)
+    yield _by_source(report, "Calibration", list(CALIBRATION), joined + MEAN, "ece", {})
 
 
 def _by_source(
-    report: Report, title: str, names: Sequence[str], note: str, beside: dict[str, Report] | None = None
+    report: Report, title: str, names: Sequence[str], note: str, headline: str, beside: dict[str, Report]
 ) -> Table:
-    beside = beside or {}
     others = [{row.source: row.figures for row in each.rows} for each in beside.values()]
     rows = [
         (
@@ -195,12 +207,15 @@ def _by_source(
             f"{row.real}{'+' * (row.joined == 'real')}",
             f"{row.generated}{'+' * (row.joined == 'generated')}",
             *(_figure_cell(row, name) for name in names),
-            *(cell(other.get(row.source, {}).get("auc")) for other in others),
+            *(cell(other.get(row.source, {}).get(headline)) for other in others),
         )
         for row in report.rows
     ]
-    mean = [cell(report.mean[name]) for name in names] + [cell(each.mean["auc"]) for each in beside.values()]
-    columns = ("source", "real", "generated", *(HEADINGS[name] for name in names), *beside)
+    mean = [cell(report.mean[name]) for name in names] + [
+        cell(each.mean[headline]) for each in beside.values()
+    ]
+    others_named = (f"{name} {HEADINGS[headline]}" for name in beside)
+    columns = ("source", "real", "generated", *(HEADINGS[name] for name in names), *others_named)
     return Table(title, columns, (*rows, ("**mean**", "", "", *mean)), note)
 
 

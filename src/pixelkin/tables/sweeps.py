@@ -8,30 +8,49 @@ from typing import Any
 from pixelkin.benchmarks import variants
 from pixelkin.compare import OVER_ALL, Paired, Spread, spread
 from pixelkin.evaluate import AT_HALF, CALIBRATION, METRICS, THRESHOLD_FREE, Report
+from pixelkin.measure import Results
 from pixelkin.tables.page import Page, Table
 from pixelkin.tables.pages import HEADINGS, MEAN, UNDEFINED, cell
+from pixelkin.tables.papers import printed_for
 
 SEED = "seed"
+BY_SOURCE = ("auc", "ap", "acc")
+NOTE = "Percent; after ± the sample standard deviation over runs, in brackets the least and the greatest."
 TABLE7 = ("Acc printed for ForenSynths (Table 7)", "AP printed")
 
 
-def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> Page:
+def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Results]]) -> Page:
     """A row for each setting of a sweep, with mean and spread where it was run with several seeds.
 
     Args:
         name: of the sweep.
-        cells: what each run set, and its report; all of one set of images.
+        cells: what each run set, and its results; all of one set of images.
 
     Raises:
         DataError: the reports are of different sets.
     """
     groups: dict[str, list[Report]] = {}
-    for values, report in cells:
-        groups.setdefault(_setting(values), []).append(report)
+    for values, results in cells:
+        groups.setdefault(_setting(values), []).append(results.report)
     spreads = {setting: spread(reports) for setting, reports in groups.items()}
-    sources = [row.source for row in cells[0][1].rows]
+    first = cells[0][1]
+    about = first.report.about
+    facts = {
+        "runs": ", ".join(f"{r.report.about.model} `{r.report.about.model_sha256[:12]}`" for _, r in cells),
+        "dataset": f"{about.dataset}, SHA-256 of its labels and paths `{about.dataset_sha256}`",
+        **about.protocol,
+    }
+    tables = [_means(cells, groups, spreads), *(_by_source(first, spreads, metric) for metric in BY_SOURCE)]
+    return Page(f"{name} on {about.dataset}", facts, tuple(tables))
+
+
+def _means(
+    cells: Sequence[tuple[Mapping[str, Any], Results]],
+    groups: Mapping[str, list[Report]],
+    spreads: Mapping[str, dict[str, dict[str, Spread]]],
+) -> Table:
     printed = _printed(cells)
-    means = [
+    rows: list[tuple[str, ...]] = [
         (
             setting,
             str(len(groups[setting])),
@@ -40,24 +59,26 @@ def sweep_page(name: str, cells: Sequence[tuple[Mapping[str, Any], Report]]) -> 
         )
         for setting, found in spreads.items()
     ]
-    by_source = [
-        (setting, *(_spread(found[source].get("auc")) for source in sources))
+    if audit := cells[0][1].audit:
+        for name, report in (("zero-pixel", audit.zero_pixel), ("compression-only", audit.compression)):
+            rest = ("-", "-") if printed else ()
+            rows.append((name, "-", *(cell(report.mean.get(metric)) for metric in METRICS), *rest))
+    columns = ("setting", "runs", *(HEADINGS[metric] for metric in METRICS), *(TABLE7 if printed else ()))
+    return Table("Means over the sources", columns, tuple(rows), NOTE)
+
+
+def _by_source(first: Results, spreads: Mapping[str, dict[str, dict[str, Spread]]], metric: str) -> Table:
+    """A metric of every setting and source; under them what the paper printed, if it is the paper's set."""
+    sources = [row.source for row in first.report.rows]
+    rows: list[tuple[str, ...]] = [
+        (setting, *(_spread(found[source].get(metric)) for source in sources))
         for setting, found in spreads.items()
     ]
-    note = "Percent; after ± the sample standard deviation over runs, in brackets the least and the greatest."
-    return Page(
-        f"{name} on {cells[0][1].about.dataset}",
-        dict(cells[0][1].about.protocol),
-        (
-            Table(
-                "Means over the sources",
-                ("setting", "runs", *(HEADINGS[metric] for metric in METRICS), *(TABLE7 if printed else ())),
-                tuple(means),
-                note,
-            ),
-            Table("AUC by source", ("setting", *sources), tuple(by_source), note),
-        ),
-    )
+    printed = printed_for(first.report, first.report.about.benchmark)
+    if any(of == metric for _, of in printed):
+        theirs = (printed.get((source, metric)) for source in sources)
+        rows.append(("printed", *("-" if value is None else f"{100 * value:.1f}" for value in theirs)))
+    return Table(f"{HEADINGS[metric]} by source", ("setting", *sources), tuple(rows), NOTE)
 
 
 def paired_page(found: Paired) -> Page:
@@ -70,8 +91,11 @@ def paired_page(found: Paired) -> Page:
         ("Calibration", CALIBRATION),
     ):
         chosen = [name for name in names if name in kind]
-        rows = [(source, *(cell(of_row[name]) for name in chosen)) for source, of_row in found.rows.items()]
-        rows.append(("**mean**", *(cell(found.mean[name]) for name in chosen)))
+        rows = [
+            (source, *(cell(of_row[name], signed=True) for name in chosen))
+            for source, of_row in found.rows.items()
+        ]
+        rows.append(("**mean**", *(cell(found.mean[name], signed=True) for name in chosen)))
         blocks.append(Table(title, ("source", *(HEADINGS[name] for name in chosen)), tuple(rows), MEAN))
     first, second = found.first, found.second
     facts = {
@@ -91,7 +115,7 @@ def _setting(values: Mapping[str, Any]) -> str:
     return ", ".join(settings) or "all runs"
 
 
-def _printed(cells: Sequence[tuple[Mapping[str, Any], Report]]) -> dict[str, tuple[str, str]]:
+def _printed(cells: Sequence[tuple[Mapping[str, Any], Results]]) -> dict[str, tuple[str, str]]:
     """The paper's own figures of the settings that its Table 7 has."""
     rows: dict[tuple[Any, ...], tuple[str, str]] = {
         (each.period, each.reference): (f"{each.acc:.1f}", f"{each.ap:.1f}") for each in variants()

@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Iterator
 
-from pixelkin.benchmarks import printed_by
+from pixelkin.benchmarks import benchmark
 from pixelkin.evaluate import Figure, Report
 from pixelkin.measure import Results
+from pixelkin.tables.papers import printed_for
 
 FIELDS = "condition source real generated unreadable metric value low high printed difference".split()  # noqa: SIM905
 
@@ -24,7 +25,8 @@ def csv_of(results: Results) -> str:
 
 
 def _reports(results: Results) -> Iterator[tuple[str, Report]]:
-    yield "clean", results.report
+    degradation = results.report.about.protocol.get("degradation", "none")
+    yield "clean" if degradation == "none" else degradation, results.report
     if results.audit:
         yield "zero-pixel", results.audit.zero_pixel
         yield "compression-only", results.audit.compression
@@ -34,17 +36,25 @@ def _reports(results: Results) -> Iterator[tuple[str, Report]]:
 
 
 def _lines(condition: str, report: Report) -> Iterator[list[object]]:
-    printed = printed_by(report.about.benchmark, report.about.system) if condition == "clean" else {}
+    name = report.about.benchmark
+    printed = printed_for(report, name) if condition == "clean" else {}
     for row in report.rows:
         counts = [row.real, row.generated, row.unreadable]
-        for name, figure in row.figures.items():
-            yield [condition, row.source, *counts, name, *_cells(figure, printed.get((row.source, name)))]
-    for name, figure in report.mean.items():
-        yield [condition, "mean", "", "", "", name, *_cells(figure, printed.get(("mean", name)))]
+        for metric, figure in row.figures.items():
+            theirs = printed.get((row.source, metric))
+            ours = report.over([row.source], metric) if theirs is not None else None
+            yield [condition, row.source, *counts, metric, *_cells(figure, theirs, ours)]
+    for (source, metric), theirs in printed.items():
+        if source != "mean" and source not in {row.source for row in report.rows}:
+            yield [condition, source, 0, 0, 0, metric, *_cells(Figure(None), theirs, None)]
+    every = [c.source(subset) for c, subset in benchmark(name).subsets()] if name else []
+    for metric, figure in report.mean.items():
+        theirs, ours = printed.get(("mean", metric)), report.over(every, metric)
+        yield [condition, "mean", "", "", "", metric, *_cells(figure, theirs, ours)]
 
 
-def _cells(figure: Figure, printed: float | None) -> list[object]:
-    both = printed is not None and figure.value is not None
-    difference = round(figure.value - printed, 6) if both else ""  # type: ignore[operator]
-    shown = ["" if v is None else round(v, 6) for v in (figure.value, figure.low, figure.high)]
-    return [*shown, "" if printed is None else printed, difference]
+def _cells(figure: Figure, printed: float | None, ours: float | None) -> list[object]:
+    """Value, interval, the printed figure, and the difference where ours is of the same images' kind."""
+    values = [figure.value, figure.low, figure.high, printed]
+    shown: list[object] = ["" if value is None else round(value, 6) for value in values]
+    return [*shown, "" if printed is None or ours is None else round(ours - printed, 6)]
