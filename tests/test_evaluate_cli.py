@@ -103,8 +103,9 @@ def evaluation(data, out):
 
 
 @pytest.mark.slow
-def test_an_evaluation_killed_at_any_point_goes_on_without_scoring_again(tmp_path):
-    """Real processes: killed once parts are written, then run to the end; the rows are those of one run."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_evaluation_stopped_at_any_point_goes_on_without_scoring_again(tmp_path, how):
+    """Real processes: stopped once parts are written, then run to the end; the rows are those of one run."""
     trees.pair(tmp_path / "set", 12)
     # Small parts and a pause after each, so that the kill meets the scoring and not its end.
     (tmp_path / "sitecustomize.py").write_text(
@@ -118,13 +119,15 @@ def test_an_evaluation_killed_at_any_point_goes_on_without_scoring_again(tmp_pat
         "rows._in_parts = functools.partial(slowly, plain=rows._in_parts)\n"
     )
     command, slow = evaluation(tmp_path / "set", tmp_path / "out")
-    begun = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / "out" / "scores" / "clean.parts"
     deadline = time.monotonic() + 60
     while len(list(parts.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    begun.send_signal(signal.SIGKILL)
-    begun.wait()
+    begun.send_signal(how)
+    _, told = begun.communicate(timeout=60)
+    assert ("the same command goes on from there" in told) == (how == signal.SIGINT)
+    assert "Traceback" not in told
     held = {file.name: file.stat().st_mtime_ns for file in parts.glob("*.parquet")}
     assert 2 <= len(held) < 6
     assert not (tmp_path / "out" / "report.md").exists()
