@@ -165,10 +165,10 @@ def evaluate(
         raise ConfigError("--data is needed: a folder of labelled images")
     parse(degrade)  # before the images are read
     subjects = _subjects(model, run, checkpoint, detector, whole=bool(benchmark))
-    out.mkdir(parents=True, exist_ok=True)
     cells = []
     with show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
+        out.mkdir(parents=True, exist_ok=True)
         for name, (subject, values) in subjects.items():
             place = out / name if len(subjects) > 1 else out
             measuring = Measuring(
