@@ -8,7 +8,9 @@ Three scorers stand beside a detector, each measured on the same images in the s
   8 x 8 blocking that a JPEG leaves in pixels however they are saved afterwards;
 - *aligned*, the detector itself after both labels went through one size and one codec.
 
-A detector that is no better than the first two, or that falls in the third, has learnt the files.
+A headline that the first two reach is no evidence of more than they know. Alignment scales pictures
+down, which takes true traces away as well as false ones: the third is a lower bound of what the
+detector knows, the headline an upper one.
 The classifiers are random forests (Breiman 2001), scored on images they were not fitted on.
 """
 
