@@ -64,7 +64,7 @@ def test_a_run_stopped_by_the_clock_and_resumed_equals_one_that_was_not(whole, d
     config = recipe(data, tmp_path / "run")
     stops = 0
     while not stops or load_tensors(tmp_path / "run" / LAST)[1]["state"]["step"] < 10:
-        train(config, resume=True, minutes=0.01)
+        train(config, resume=True, minutes=0.001)
         stops += 1
     assert stops > 1
     assert_same_weights(tmp_path / "run", whole)
