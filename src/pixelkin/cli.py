@@ -164,21 +164,14 @@ def evaluate(
     if data is None:
         raise ConfigError("--data is needed: a folder of labelled images")
     parse(degrade)  # before the images are read
-    subjects = _subjects(model, run, checkpoint, detector, whole=bool(benchmark))
-    cells = []
+    subjects, cells = _subjects(model, run, checkpoint, detector, whole=bool(benchmark)), []
     with show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
         out.mkdir(parents=True, exist_ok=True)
         for name, (subject, values) in subjects.items():
             place = out / name if len(subjects) > 1 else out
-            measuring = Measuring(
-                subject=subject,
-                images=images,
-                out=place,
-                workers=workers,
-                seed=seed,
-                on_image=told["on_image"],
-            )
+            how: dict[str, Any] = {"workers": workers, "seed": seed, "on_image": told["on_image"]}
+            measuring = Measuring(subject=subject, images=images, out=place, **how)
             for results in stages(measuring, degrade=degrade, robustness=robustness, audit=audit):
                 page = tables.save(results, place)
             cells.append((values, results))
