@@ -130,7 +130,7 @@ def evaluate(
     scores: Annotated[Path | None, typer.Option(help="Scores kept before: report them, no model.")] = None,
     benchmark: Annotated[str, typer.Option(help="A published evaluation; see `pixelkin benchmarks`.")] = "",
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Score the images under 30 degradations, too.")
+        bool, typer.Option("--robustness", help="Score the images under 33 degradations, too.")
     ] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Tell what the files alone give away.")] = False,
     degrade: Annotated[
