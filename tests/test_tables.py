@@ -84,6 +84,15 @@ def test_one_label_alone_has_no_accuracy_beside_the_paper_s():
     assert found["ForenSynths/StarGAN", "acc"] == ""
 
 
+def test_a_marked_mean_is_emphasised_in_every_form():
+    _, results = forensynths()
+    about = dataclasses.replace(results.report.about, partial=("ForenSynths/ProGAN",))
+    page = tables.page_of(Results(report=dataclasses.replace(results.report, about=about)))
+    assert "| **mean †** |" in tables.markdown.write(page)
+    assert "<strong>mean †</strong>" in tables.html.write(page)
+    assert r"\textbf{mean †}" in tables.latex.write(page)
+
+
 def test_degraded_images_are_not_compared_with_print():
     _, results = forensynths()
     about = dataclasses.replace(results.report.about, protocol={"degradation": "jpeg:50"})

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pixelkin import metrics
 from pixelkin.errors import ImageError, MissingExtraError
 from pixelkin.evaluate import About, Report, evaluate
-from pixelkin.images import FileFacts, decode, inspect
+from pixelkin.images import FORMATS, FileFacts, decode, inspect
 from pixelkin.processes import mapped
 from pixelkin.types import Pixels, Sample, Scored
 
@@ -38,7 +38,6 @@ ENOUGH = 20  # different files of each label, below which a forest is not fitted
 FOLDS, TREES = 5, 100
 ALIGNED_SIDE, ALIGNED_QUALITY = 256, 90
 SMALLEST_PERCENT = 5  # of the pictures may be smaller than the aligned size
-CODECS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 Features = dict[str, float]
 
 
@@ -83,6 +82,14 @@ class Audit:
     suspicions: tuple[Suspicion, ...]
     unfit: tuple[str, ...]
 
+    def classifiers(self) -> dict[str, Report]:
+        """The reports of what sees no picture, by the names that `Suspicion.by` uses."""
+        return {"zero-pixel": self.zero_pixel, "compression-only": self.compression}
+
+    def reports(self) -> dict[str, Report]:
+        """All that stands beside a headline, by name, in the order to tell it."""
+        return self.classifiers() | {"aligned": self.aligned}
+
 
 @dataclass(frozen=True, slots=True)
 class Clues:
@@ -112,7 +119,6 @@ def audit(
         aligned: the alignment's chain, and the detector's report under it.
         seed: of the forests, the folds and the bootstrap.
         resamples: of the bootstrap.
-
     """
     groups, unfit = _groups(about, samples, clues)
     reports: dict[str, Report] = {}
@@ -207,7 +213,7 @@ def zero_pixel_features(facts: FileFacts) -> Features:
     """What the file says of itself, as numbers by name."""
     short, long = sorted((facts.width, facts.height))
     numbers = asdict(facts)
-    kinds = {f"is {kind}": float(facts.format == kind) for kind in CODECS}
+    kinds = {f"is {kind}": float(facts.format == kind) for kind in FORMATS}
     modes = {f"mode {mode}": float(facts.mode == mode) for mode in ("RGB", "RGBA", "L", "P", "CMYK")}
     plain = {
         name.replace("_", " "): float(numbers[name]) for name in numbers if name not in ("format", "mode")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pixelkin.errors import ConfigError, DataError
-from pixelkin.evaluate import About, Figure, Report, Table, as_figures
+from pixelkin.errors import DataError
+from pixelkin.evaluate import RESAMPLES, About, Figure, Report, Table, as_figures
 from pixelkin.types import Scored
 
 OVER_ALL = "**mean**"  # beside sources, one of which may well be called "mean"
@@ -55,7 +55,7 @@ def paired(
     second: tuple[About, Sequence[Scored]],
     *,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> Paired:
     """Compare two systems image by image.
 
@@ -64,10 +64,8 @@ def paired(
 
     Raises:
         DataError: they scored no image in common, or its label or its file differs between them.
-        ConfigError: ``resamples`` is below one.
+        ConfigError: ``resamples`` is below one, or ``seed`` negative.
     """
-    if resamples < 1:
-        raise ConfigError(f"the bootstrap draws 1 resample or more, not {resamples}")
     (about, rows), (other_about, other_rows) = first, second
     both, left_out = _in_common(rows, other_rows)
     if not both:

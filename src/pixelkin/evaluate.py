@@ -194,10 +194,6 @@ def evaluate(
         DataError: no image has both a label and a score.
         ConfigError: ``resamples`` is below one, or ``seed`` negative.
     """
-    if resamples < 1 or seed < 0:
-        raise ConfigError(
-            f"the bootstrap draws 1 resample or more, not {resamples}, from a seed of 0 or more"
-        )
     everything = list(scored)
     table = Table.of(everything, about)
     if not len(table.scores) and not may_be_empty:
@@ -296,7 +292,15 @@ class Table:
         return max(FEWEST_RESAMPLES, CELLS // max(sum(len(at) for at, _ in self.rows.values()), 1))
 
     def resampled(self, count: int, seed: int) -> NDArray[np.float64]:
-        """The figures of ``count`` bootstrap resamples, shape (count, rows + 1, metrics)."""
+        """The figures of ``count`` bootstrap resamples, shape (count, rows + 1, metrics).
+
+        Raises:
+            ConfigError: ``count`` is below one, or ``seed`` negative.
+        """
+        if count < 1 or seed < 0:
+            raise ConfigError(
+                f"the bootstrap draws 1 resample or more, not {count}, from a seed of 0 or more"
+            )
         strata, parts = self.strata(), metrics.portions(count, len(self.scores))
 
         def figures(part: tuple[int, int]) -> NDArray[np.float64]:

@@ -22,7 +22,16 @@ from pixelkin.types import Sample, Scored
 if TYPE_CHECKING:
     import pyarrow
 
-COLUMNS = ("path", "label", "source", "logit", "probability", "error", "sha256")
+# Name of each column, and of its type in Arrow.
+COLUMNS = {
+    "path": "string",
+    "label": "int8",
+    "source": "string",
+    "logit": "float64",
+    "probability": "float64",
+    "error": "string",
+    "sha256": "string",
+}
 ABOUT = b"pixelkin.about"
 PART_ROWS, PART_SECONDS = 256, 10.0  # a part is written after so many rows, or so long
 
@@ -71,18 +80,8 @@ def keep(
 def write(file: Path, about: About, scored: Sequence[Scored]) -> None:
     """Write rows to ``file``, whole or not at all."""
     arrow, parquet = _parquet()
-    schema = arrow.schema(
-        [
-            ("path", arrow.string()),
-            ("label", arrow.int8()),
-            ("source", arrow.string()),
-            ("logit", arrow.float64()),
-            ("probability", arrow.float64()),
-            ("error", arrow.string()),
-            ("sha256", arrow.string()),
-        ],
-        {ABOUT: json.dumps(asdict(about)).encode()},
-    )
+    types = [(name, arrow.type_for_alias(kind)) for name, kind in COLUMNS.items()]
+    schema = arrow.schema(types, {ABOUT: json.dumps(asdict(about)).encode()})
     columns = zip(*map(_cells, scored), strict=True) if scored else ([] for _ in COLUMNS)
     table = arrow.table(dict(zip(COLUMNS, map(list, columns), strict=True)), schema)
     begun = file.with_suffix(".begun")

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from pixelkin.tables import charts
-from pixelkin.tables.page import Bars, Block, Diagram, Lines, Page, Table
+from pixelkin.tables.page import Bars, Block, Diagram, Lines, Page, Table, emphasised
 
 STYLE = Path(__file__).with_name("report.css")
 
@@ -63,8 +63,8 @@ def _row(cells: tuple[str, ...], shades: tuple[float | None, ...]) -> str:
 
 
 def _cell(text: str) -> str:
-    strong = text.startswith("**") and text.endswith("**") and len(text) > 4
-    return f"<strong>{escape(text[2:-2])}</strong>" if strong else escape(text)
+    inner = emphasised(text)
+    return f"<strong>{escape(inner)}</strong>" if inner else escape(text)
 
 
 def _inline(text: str) -> str:

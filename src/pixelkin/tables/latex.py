@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pixelkin.tables.page import Page, Table
+from pixelkin.tables.page import Page, Table, emphasised
 
 SPECIAL = {"\\": r"\textbackslash{}"} | {each: f"\\{each}" for each in "&%$#_{}"}
 SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -22,9 +22,9 @@ def write(page: Page) -> str:
 
 def escaped(text: str) -> str:
     """Plain text as LaTeX that prints it; emphasis of Markdown becomes bold."""
-    strong = text.startswith("**") and text.endswith("**") and len(text) > 4
-    plain = "".join(SPECIAL.get(each, each) for each in (text[2:-2] if strong else text))
-    return rf"\textbf{{{plain}}}" if strong else plain
+    inner = emphasised(text)
+    plain = "".join(SPECIAL.get(each, each) for each in inner or text)
+    return rf"\textbf{{{plain}}}" if inner else plain
 
 
 def _table(block: Table) -> Iterator[str]:

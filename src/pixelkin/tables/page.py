@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+STRONG = "**"
+
+
+def strong(text: str) -> str:
+    """Text that a cell shows emphasised."""
+    return f"{STRONG}{text}{STRONG}"
+
+
+def emphasised(text: str) -> str:
+    """What a cell shows emphasised; empty where it is plain text."""
+    marked = text.startswith(STRONG) and text.endswith(STRONG) and len(text) > 2 * len(STRONG)
+    return text[len(STRONG) : -len(STRONG)] if marked else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:

@@ -76,9 +76,9 @@ def _facts(report: Report) -> dict[str, str]:
 def _headline(results: Results) -> Block:
     """The means, and beside each what the files alone reach and what is left after alignment."""
     report, audit = results.report, results.audit
-    beside = (audit.zero_pixel, audit.compression, audit.aligned) if audit else ()
+    beside = audit.reports() if audit else {}
     rows = [
-        (HEADINGS[name], *(cell(each.mean.get(name)) for each in (report, *beside)))
+        (HEADINGS[name], *(cell(each.mean.get(name)) for each in (report, *beside.values())))
         for name in ("auc", "ap", "acc")
     ]
     note = (
@@ -88,7 +88,7 @@ def _headline(results: Results) -> Block:
         if audit
         else "How much of this the files alone give away is not known: `--audit` tells."
     )
-    columns = ("mean over the sources", report.about.model, "zero-pixel", "compression-only", "aligned")
+    columns = ("mean over the sources", report.about.model, *beside)
     over = [
         row.source for row in report.rows if None not in (row.figures["auc"].value, row.figures["acc"].value)
     ]
@@ -96,7 +96,7 @@ def _headline(results: Results) -> Block:
         note += f" AUC and AP are over {len(over)} of {len(report.rows)} sources: the others lack a label."
     if audit and audit.unfit:
         note += f" Without {len(audit.unfit)} sources too small for the classifiers, in their two columns."
-    return Table("In short", columns[: len(rows[0])], tuple(rows), note)
+    return Table("In short", columns, tuple(rows), note)
 
 
 def _verdict(results: Results) -> Iterator[Block]:
@@ -122,7 +122,7 @@ def _verdict(results: Results) -> Iterator[Block]:
 
 def _audit(audit: Audit) -> Iterator[Table]:
     """A row a source: what each classifier of the files reaches, and by what."""
-    reports = {"zero-pixel": audit.zero_pixel, "compression-only": audit.compression}
+    reports = audit.classifiers()
     clue = {
         (kind, source): f"{each.clue} ({100 * each.clue_auc:.1f})"
         for kind in reports
@@ -132,7 +132,7 @@ def _audit(audit: Audit) -> Iterator[Table]:
     }
     figures = {
         kind: {row.source: row.figures["auc"] for row in report.rows}
-        for kind, report in (*reports.items(), ("aligned", audit.aligned))
+        for kind, report in audit.reports().items()
     }
     rows = []
     for source in figures["aligned"]:

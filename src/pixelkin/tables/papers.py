@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pixelkin.benchmarks import PRINTED_NAMES, Benchmark, Collection, printed_by, printed_mean
 from pixelkin.evaluate import Report
 from pixelkin.measure import Results
-from pixelkin.tables.page import Bars, Block, Table
+from pixelkin.tables.page import Bars, Block, Table, emphasised, strong
 
 METRICS = {"acc": "Acc", "ap": "AP"}
 NONE = "-"
@@ -63,7 +63,9 @@ def _side_by_side(report: Report, collection: Collection) -> Table:
 
 def _marked(name: str, sources: Sequence[str], report: Report) -> str:
     """A name, marked where images of its sources are missing."""
-    return f"{name} {PARTIAL}" if any(source in report.about.partial for source in sources) else name
+    if not any(source in report.about.partial for source in sources):
+        return name
+    return strong(f"{inner} {PARTIAL}") if (inner := emphasised(name)) else f"{name} {PARTIAL}"
 
 
 def _table(results: Results, collection: Collection, metric: str) -> Table:
@@ -87,12 +89,9 @@ def _table(results: Results, collection: Collection, metric: str) -> Table:
         gaps = (_difference(a, None if b is None else 100 * b) for a, b in zip(ours, theirs, strict=True))
         rows.append((f"difference from {PRINTED_NAMES[report.about.system]}", *gaps))
     if audit := results.audit:
-        beside = {
-            "zero-pixel": audit.zero_pixel,
-            "compression-only": audit.compression,
-            "aligned": audit.aligned,
-        }
-        rows += [(name, *map(_share, _over_each(each, sources, metric))) for name, each in beside.items()]
+        rows += [
+            (name, *map(_share, _over_each(each, sources, metric))) for name, each in audit.reports().items()
+        ]
     marked = (_marked(subset.name, [source], report) for subset, source in zip(subsets, sources, strict=True))
     columns = ("method", *marked, _marked("Mean", sources, report))
     return Table(f"{collection.name}: {METRICS[metric]}", columns, tuple(rows))

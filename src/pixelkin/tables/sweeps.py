@@ -60,7 +60,7 @@ def _means(
         for setting, found in spreads.items()
     ]
     if audit := cells[0][1].audit:
-        for name, report in (("zero-pixel", audit.zero_pixel), ("compression-only", audit.compression)):
+        for name, report in audit.classifiers().items():
             rest = ("-", "-") if printed else ()
             rows.append((name, "-", *(cell(report.mean.get(metric)) for metric in METRICS), *rest))
     columns = ("setting", "runs", *(HEADINGS[metric] for metric in METRICS), *(TABLE7 if printed else ()))

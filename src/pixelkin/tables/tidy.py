@@ -28,9 +28,7 @@ def _reports(results: Results) -> Iterator[tuple[str, Report]]:
     degradation = results.report.about.protocol.get("degradation", "none")
     yield "clean" if degradation == "none" else degradation, results.report
     if results.audit:
-        yield "zero-pixel", results.audit.zero_pixel
-        yield "compression-only", results.audit.compression
-        yield "aligned", results.audit.aligned
+        yield from results.audit.reports().items()
     for condition, report in results.robustness.conditions if results.robustness else ():
         yield condition.chain, report
 
