@@ -129,7 +129,12 @@ def test_heat_maps_are_written_at_picture_size(run, tmp_path):
         (["detect", "--model", "nope", PHOTOS[0]], "no model is named 'nope'"),
         (["detect", "--json", "--csv", PHOTOS[0]], "exclude each other"),
         (["train", "--set", "lr=1"], "missing"),
-        (["train", "--detector", "nprr", "--data", EXAMPLES, "--out", "x"], "none of its 8 images"),
+        (["train", "--detector", "nprr", "--data", EXAMPLES, "--out", "x"], "no detector is named 'nprr'"),
+        (["train", "--detector", "npr", "--data", EXAMPLES, "--out", "x"], "none of its 8 images"),
+        (
+            ["train", "--detector", "npr", "--set", "options.l=2", "--data", "x", "--out", "x"],
+            "period, reference",
+        ),
         (["train", "missing.toml"], "missing.toml"),
         (["evaluate", "--data", "nowhere", "--out", "x"], "nowhere is not a folder"),
         (["evaluate", "--data", "x", "--out", "x", "--model", "a", "--run", "b"], "exclude each other"),

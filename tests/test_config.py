@@ -7,6 +7,7 @@ import pytest
 from pixelkin.config import build, override, read_toml
 from pixelkin.errors import ConfigError
 from pixelkin.lab.export import ExportConfig
+from pixelkin.lab.optimisers import step_size
 from pixelkin.lab.recipe import Degradations, TrainConfig
 from pixelkin.lab.sweep import cells
 
@@ -107,14 +108,14 @@ def test_the_defaults_are_the_paper_s():
     assert (paper.policy, paper.resize, paper.crop, paper.flip) == ("paper", 256, 224, 0.5)
     assert paper.degradations == Degradations()
     expected = [2e-4] * 11 + [1.8e-4] * 10 + [1.62e-4] * 10 + [1.458e-4] * 10 + [1.3122e-4] * 9
-    assert [paper.lr_at(epoch) for epoch in range(50)] == pytest.approx(expected)
-    assert TrainConfig(data="d", out="o", lr_decay=0.01).lr_at(49) == 1e-6
+    assert [step_size(paper, epoch) for epoch in range(50)] == pytest.approx(expected)
+    assert step_size(TrainConfig(data="d", out="o", lr_decay=0.01), 49) == 1e-6
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"policy": "both"}, "policy is one of paper, native"),
+        ({"policy": "both"}, "policy is one of paper, short side, native"),
         ({"crop": 300}, "a crop of 300 does not fit in an image resized to 256"),
         ({"crop": 0}, "crop is 1 or more, not 0"),
         ({"batch": 0}, "batch is 1 or more, not 0"),

@@ -75,7 +75,7 @@ def test_an_official_checkpoint_is_measured_as_the_paper_measures_it(run, forens
     arguments = ["evaluate", "--benchmark", "forensynths", "--data", forensynths, "--workers", 0]
     status, page, _ = run(*arguments, "--checkpoint", tmp_path / "NPR.pth", "--out", tmp_path / "out")
     assert status == 0
-    assert "NPR.pth (npr)" in page
+    assert "NPR.pth (NPR)" in page
     assert "the whole picture as the benchmark shows it" in page
     status, _, err = run(*arguments, "--checkpoint", tmp_path / "gone.pth", "--out", tmp_path / "o2")
     assert (status, "gone.pth" in err) == (2, True)

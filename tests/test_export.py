@@ -15,8 +15,9 @@ from pixelkin.errors import ConfigError, DataError, ModelError, ParityError, Run
 from pixelkin.images import read
 from pixelkin.lab.export import ExportConfig, check_parity, export, to_onnx, with_card
 from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import RunScorer, subject_of_run
-from pixelkin.lab.train import BEST, load_run, train
+from pixelkin.lab.train import train
 from pixelkin.lab.weights import sha256_of
 from pixelkin.model import CARD_KEY, load
 from pixelkin.types import Verdict
@@ -50,7 +51,8 @@ def test_the_card_travels_inside_the_file(exported, run):
 
 def test_the_model_answers_as_the_run_it_came_from(exported, run):
     detector, config, _ = load_run(run)
-    scorer, model = RunScorer(detector, config, tile=32, most_tiles=4), load(exported[0])
+    config = dataclasses.replace(config, tile=32, most_tiles=4)
+    scorer, model = RunScorer(detector, config), load(exported[0])
     for file in sorted(EXAMPLES.glob("*.*")):
         if file.suffix in {".png", ".jpg"}:
             picture = read(file)

@@ -15,7 +15,8 @@ from tiny import settings as words
 from pixelkin import config as settings
 from pixelkin.errors import RunError
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.lab.train import BEST, DATA, LAST, load_run, train
+from pixelkin.lab.runs import BEST, DATA, LAST, load_run
+from pixelkin.lab.train import train
 from pixelkin.lab.weights import load_tensors
 
 QUICK = dict(os.environ, OMP_NUM_THREADS="1")

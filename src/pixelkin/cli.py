@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 OK, SOME_UNREADABLE, NOT_DONE = 0, 1, 2
 CAUTION = "A verdict is an estimate, not proof; see the model's card for how often it errs."
 
+WeightsDir = Annotated[
+    Path | None, typer.Option("--weights-dir", help="Folder of weights that others published.")
+]
+AllowRandom = Annotated[
+    bool,
+    typer.Option("--allow-random-init", help="Random values where those are missing: not comparable."),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder that keeps what frozen networks made of pictures.")
+]
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
@@ -86,6 +97,9 @@ def detect(
 @app.command()
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="A TOML file.", metavar="CONFIG.toml")] = None,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="By the recipe's settings for two cores, not the paper's.")
+    ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the recipe's.")] = None,
     detector: Annotated[str, typer.Option(help="System to train; see `pixelkin detectors`.")] = "",
     data: Annotated[str, typer.Option(help="Folder of labelled training images.")] = "",
@@ -94,27 +108,35 @@ def train(
     minutes: Annotated[
         float, typer.Option(min=0, help="Stop after so many, to be resumed; 0 for no bound.")
     ] = 0,
+    weights_dir: WeightsDir = None,
+    allow_random: AllowRandom = False,
+    cache: Cache = None,
 ) -> None:
     """Train a detector by a recipe, or by the paper's with --detector, --data and --out.
 
     A recipe with [[sweep]] tables trains one run for each combination of their values.
     """
     from pixelkin import show
-    from pixelkin.config import build, override, read_toml
+    from pixelkin.config import build, override
 
     with _laboratory("training"):
         from pixelkin.lab import sweep
-        from pixelkin.lab.recipe import TrainConfig
+        from pixelkin.lab.external import Store
+        from pixelkin.lab.recipe import TrainConfig, read_recipe
         from pixelkin.lab.train import train as run_training
 
+    if reduced and recipe is None:
+        raise ConfigError("--reduced goes with a recipe that has a table [reduced]")
     given = {"detector": detector, "data": data, "out": out}
-    values = (read_toml(recipe) if recipe else {}) | {key: value for key, value in given.items() if value}
+    values = read_recipe(recipe, reduced=reduced) if recipe else {}
+    values |= {key: value for key, value in given.items() if value}
     values = override(values, settings or [])
     configs = sweep.begin(values) if "sweep" in values else [build(TrainConfig, values)]
     for config in configs:
         with show.training() as (on_facts, on_progress):
+            store = Store(weights_dir, allow_random=allow_random, cache=cache)
             run = run_training(
-                config, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress
+                config, store, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress
             )
         typer.echo(run)
 
@@ -145,6 +167,9 @@ def evaluate(
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images; 0 for this one.")] = 1,
+    weights_dir: WeightsDir = None,
+    allow_random: AllowRandom = False,
+    cache: Cache = None,
 ) -> None:
     """Check a labelled set, score it, and report each source's figures with intervals.
 
@@ -164,7 +189,8 @@ def evaluate(
     if data is None:
         raise ConfigError("--data is needed: a folder of labelled images")
     parse(degrade)  # before the images are read
-    subjects, cells = _subjects(model, run, checkpoint, detector, whole=bool(benchmark)), []
+    external = {"folder": weights_dir, "allow_random": allow_random, "cache": cache}
+    subjects, cells = _subjects(model, run, checkpoint, detector, external, whole=bool(benchmark)), []
     with show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
         out.mkdir(parents=True, exist_ok=True)
@@ -217,6 +243,8 @@ def export(
     report: Annotated[
         list[str] | None, typer.Option(help="CONDITION=report.json, to be told in the card; repeatable.")
     ] = None,
+    weights_dir: WeightsDir = None,
+    allow_random: AllowRandom = False,
 ) -> None:
     """Calibrate a run's best weights and write them as one .onnx file that needs no torch."""
     from pixelkin.config import build, read_toml
@@ -225,11 +253,13 @@ def export(
     with _laboratory("export"):
         from pixelkin.lab.export import ExportConfig
         from pixelkin.lab.export import export as write_model
+        from pixelkin.lab.external import Store
 
     values = read_toml(card) if card else {}
     if report:
         values["measured"] = measured(report)
-    made = write_model(run, out, build(ExportConfig, values), data)
+    store = Store(weights_dir, allow_random=allow_random)
+    made = write_model(run, out, build(ExportConfig, values), data, store)
     typer.echo(
         f"{out}: {made.name}, temperature {made.temperature:.3g}, real below {made.real_below:.3f}, "
         f"generated above {made.generated_above:.3f}"
@@ -271,7 +301,13 @@ def _report_again(scores: Path, out: Path, seed: int) -> None:
 
 
 def _subjects(
-    model: str, run: Path | None, checkpoint: Path | None, detector: str, *, whole: bool
+    model: str,
+    run: Path | None,
+    checkpoint: Path | None,
+    detector: str,
+    external: dict[str, Any],
+    *,
+    whole: bool,
 ) -> dict[str, tuple[Subject, dict[str, Any]]]:
     """What is to be measured, by name, each with what a sweep set for it."""
     if run is None and checkpoint is None:
@@ -282,14 +318,15 @@ def _subjects(
         subject = Subject.of_model(load(model or DEFAULT))
         return {subject.name: (subject, {})}
     with _laboratory("a run or a checkpoint"):
+        from pixelkin.lab.external import Store
         from pixelkin.lab.scorer import subject_of_checkpoint, subject_of_run
         from pixelkin.lab.sweep import runs_of
 
     if checkpoint is not None:
-        subject = subject_of_checkpoint(checkpoint, detector, whole=whole)
+        subject = subject_of_checkpoint(checkpoint, detector, Store(**external), whole=whole)
         return {subject.name: (subject, {})}
     return {
-        name: (subject_of_run(folder, whole=whole), values)
+        name: (subject_of_run(folder, Store(**external), whole=whole), values)
         for name, (folder, values) in runs_of(run or Path()).items()
     }
 

@@ -53,6 +53,16 @@ def resize_to(pixels: Pixels, height: int, width: int, filter: str = "bicubic") 
     return np.array(Image.fromarray(pixels).resize((width, height), FILTERS[filter]))
 
 
+def shorter_side_to(pixels: Pixels, side: int, filter: str = "bilinear") -> Pixels:
+    """The shorter side to ``side`` pixels, aspect kept (torchvision's Resize of one number)."""
+    height, width = pixels.shape[:2]
+    if min(height, width) == side:
+        return pixels
+    scale = side / min(height, width)
+    longer = max(side, int(max(height, width) * scale))
+    return resize_to(pixels, *((side, longer) if height <= width else (longer, side)), filter)
+
+
 def blur(pixels: Pixels, sigma: float) -> Pixels:
     """Gaussian blur with a standard deviation of ``sigma`` pixels."""
     return np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma)))

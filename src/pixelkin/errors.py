@@ -30,6 +30,18 @@ class WeightsError(PixelkinError):
     """A weights file is missing, altered, or made for another detector."""
 
 
+class MissingWeightsError(WeightsError):
+    """Weights that somebody else published are needed and not at hand."""
+
+
+class NotFittedError(WeightsError):
+    """A system that fits numbers to its training images was asked before it had seen any."""
+
+
+class ExportError(PixelkinError):
+    """A detector cannot leave the laboratory as an ONNX file, and why."""
+
+
 class ModelError(PixelkinError):
     """A model file is missing, altered, or not a Pixelkin model."""
 

@@ -41,6 +41,7 @@ class Subject:
         input: what it does to a picture, in words.
         system: registered name of the detector that it is.
         card: if it has one.
+        notes: what a reader of its figures has to know.
     """
 
     scorer: Scorer
@@ -49,6 +50,7 @@ class Subject:
     input: str
     system: str = ""
     card: Card | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_model(cls, model: Model) -> Subject:
@@ -269,7 +271,7 @@ class Measuring:
             alone=bool(images.benchmark),
             benchmark=images.benchmark,
             partial=tuple(each.source for each in images.presence if each.state == "incomplete"),
-            notes=(*images.notes, *([TILED] if images.benchmark and card else [])),
+            notes=(*self.subject.notes, *images.notes, *([TILED] if images.benchmark and card else [])),
         )
 
     def _by_protocol(self, samples: list[Sample]) -> Iterable[tuple[Protocol, list[Sample]]]:

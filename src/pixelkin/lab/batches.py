@@ -10,7 +10,8 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,17 +84,20 @@ def spread(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
     return [samples[place] for place in sorted(chosen[:most])]
 
 
-def plan_epoch(samples: Sequence[Sample], config: TrainConfig, epoch: int) -> list[int]:
+def plan_epoch(
+    samples: Sequence[Sample], config: TrainConfig, epoch: int, *, twins: bool = False
+) -> list[int]:
     """Which samples an epoch shows, in order, as places in ``samples``.
 
     Labels take turns in share, sources by ``balance``; a source's images come in a random order,
-    none again before all have come.
+    none again before all have come. With ``twins`` photographs alone are shown, each twice in a
+    row: as it is, and to be made into a generated one.
     """
     rng = np.random.default_rng([config.seed, epoch])
     by_source = _by_source(samples)
     total = config.images_per_epoch or len(samples)
     plan: list[int] = []
-    for label in (0, 1):
+    for label in (0,) if twins else (0, 1):
         sources = [places for (which, _), places in by_source.items() if which == label]
         weights = np.array([len(places) for places in sources], float) ** config.balance
         # Half to each label, then to each source its part: cumulated, so that the parts add up.
@@ -103,7 +107,17 @@ def plan_epoch(samples: Sequence[Sample], config: TrainConfig, epoch: int) -> li
             rounds = -(-int(take) // len(places))
             order = np.concatenate([rng.permutation(places) for _ in range(max(rounds, 1))])
             plan += [int(place) for place in order[:take]]
-    return [plan[place] for place in rng.permutation(len(plan))]
+    shown = [plan[place] for place in rng.permutation(len(plan))]
+    return [place for place in shown for _ in range(2)] if twins else shown
+
+
+def reordered(count: int, config: TrainConfig, epoch: int, *, twins: bool = False) -> list[int]:
+    """The places of a plan in the order an epoch shows them: another each, where one is kept over epochs."""
+    if not (config.same_crops and epoch):
+        return list(range(count))
+    size = 2 if twins else 1
+    shuffled = np.random.default_rng([config.seed, epoch]).permutation(count // size)
+    return [int(place) * size + of for place in shuffled for of in range(size)]
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -113,7 +127,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         root: the folder the samples' paths start from.
         samples: what there is.
         plan: places in ``samples``, in the order to show them.
-        detector: whose `prepare` makes the tensors.
+        detector: whose `prepare` makes the tensors, and whose `example` makes generated twins out of
+            every second place of the plan, where it trains on photographs.
         config: input policy and degradations.
         epoch: for the seed; None for validation, which crops the middle and flips nothing.
     """
@@ -128,7 +143,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         epoch: int | None,
     ) -> None:
         self.root, self.samples, self.plan = root, samples, plan
-        self.prepare, self.config, self.epoch = detector.prepare, config, epoch
+        self.detector, self.config, self.epoch = detector, config, epoch
+        self.twins = detector.from_photographs and epoch is not None
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -140,7 +156,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             DataError: that many images in a row cannot be read that the whole set is in doubt.
         """
         epoch = VALIDATION if self.epoch is None else self.epoch
-        rng = np.random.default_rng([self.config.seed, epoch, place])
+        # Twins share a seed, and so their crop.
+        rng = np.random.default_rng([self.config.seed, epoch, place - place % 2 * self.twins])
         sample = self.samples[self.plan[place]]
         for _ in range(ATTEMPTS):
             try:
@@ -150,12 +167,28 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
                 alike = [s for s in self.samples if s.label == sample.label]
                 sample = alike[rng.integers(len(alike))]
                 continue
-            crop = training_crop(pixels, self.config, rng, fixed=self.epoch is None)
-            return self.prepare(from_pixels(crop)), torch.tensor(sample.label)
+            crop = training_crop(
+                pixels, self.config, rng, fixed=self.epoch is None, remade=self._remaking(epoch, place)
+            )
+            label = place % 2 if self.twins else sample.label
+            return self.detector.prepare(from_pixels(crop)), torch.tensor(label)
         raise DataError(f"{ATTEMPTS} images in a row cannot be read, the last of them {sample.path}")
 
+    def _remaking(self, epoch: int, place: int) -> Callable[[Pixels], Pixels] | None:
+        """What makes a twin out of the crop at ``place``, by chance of its own; None where it is none."""
+        if not (self.twins and place % 2):
+            return None
+        return partial(self.detector.example, rng=np.random.default_rng([self.config.seed, epoch, place, 1]))
 
-def training_crop(pixels: Pixels, config: TrainConfig, rng: np.random.Generator, *, fixed: bool) -> Pixels:
+
+def training_crop(
+    pixels: Pixels,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    *,
+    fixed: bool,
+    remade: Callable[[Pixels], Pixels] | None = None,
+) -> Pixels:
     """One crop of a picture by the input policy, degraded; uint8 (crop, crop, 3).
 
     Args:
@@ -163,22 +196,32 @@ def training_crop(pixels: Pixels, config: TrainConfig, rng: np.random.Generator,
         config: policy, sizes, degradations.
         rng: where all chance comes from.
         fixed: crop the middle and do not flip, as validation does.
+        remade: what makes a generated twin of the crop before it is degraded; None to leave it.
     """
     scale = drawn_scale(config.degradations, rng)
-    if config.policy == "paper":
-        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
-        pixels = degrade.resize_to(pixels, config.resize, config.resize, "bilinear")
-        pixels = degraded(pixels, config.degradations, rng)
-        crop = _crop(pixels, config.crop, rng, fixed=fixed)
-    else:
+    if config.policy == "native":
         wide = config.crop + BLOCK
         crop = _crop(pixels, max(1, round(wide / scale)), rng, fixed=fixed)
         if scale != 1:
             crop = degrade.resize_to(crop, wide, wide, str(rng.choice(list(degrade.FILTERS))))
+        crop = remade(crop) if remade else crop
         crop = _crop(degraded(crop, config.degradations, rng), config.crop, rng, fixed=False)
+    else:
+        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
+        pixels = _resized(pixels, config)
+        pixels = remade(pixels) if remade else pixels
+        pixels = degraded(pixels, config.degradations, rng)
+        crop = _crop(pixels, config.crop, rng, fixed=fixed)
     if not fixed and rng.random() < config.flip:
         crop = crop[:, ::-1]
     return np.ascontiguousarray(crop)
+
+
+def _resized(pixels: Pixels, config: TrainConfig) -> Pixels:
+    """By the policies that resize, Pillow's bilinear filter."""
+    if config.policy == "paper":
+        return degrade.resize_to(pixels, config.resize, config.resize, "bilinear")
+    return degrade.shorter_side_to(pixels, config.resize)
 
 
 def drawn_scale(settings: Degradations, rng: np.random.Generator) -> float:

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,18 +18,19 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from pixelkin.data import find_samples
-from pixelkin.errors import DataError, ImageError, ParityError
+from pixelkin.data import find_samples, of_sources
+from pixelkin.errors import DataError, ExportError, ImageError, ParityError
 from pixelkin.images import read
 from pixelkin.lab import weights
 from pixelkin.lab.batches import part
 from pixelkin.lab.calibrate import Calibration, calibrate, picture_logits
 from pixelkin.lab.detectors.base import Detector
+from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import tile_logits
-from pixelkin.lab.train import BEST, load_run
 from pixelkin.model import CARD_KEY, Model
-from pixelkin.tiles import MOST_TILES, TILE
+from pixelkin.tiles import MOST_TILES, TILE, repeat_to
 from pixelkin.types import Card, Pixels
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class ExportConfig:
         trained_on: the training data, in words.
         licence: of the model file.
         limits: what it must not be used for, in words.
-        tile: side of a tile at run time, pixels, even.
+        tile: side of a tile at run time, pixels, even; 0 for the only one the detector takes, or else the
+            shipped models' own.
         most_tiles: per picture.
         join: a name of `pixelkin.tiles.JOINS`.
         mistakes: share of each label the thresholds may get wrong on validation pictures.
@@ -62,14 +64,20 @@ class ExportConfig:
     trained_on: str = "not stated"
     licence: str = "not stated"
     limits: str = ""
-    tile: int = TILE
+    tile: int = 0
     most_tiles: int = MOST_TILES
     join: str = "mean"
     mistakes: float = 0.05
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export(run: Path, out: Path, settings: ExportConfig, data: Path | None = None) -> Card:
+def export(
+    run: Path,
+    out: Path,
+    settings: ExportConfig,
+    data: Path | None = None,
+    store: Store | None = None,
+) -> Card:
     """Calibrate the best weights of ``run`` and write them as ``out``; returns the card.
 
     Args:
@@ -77,18 +85,21 @@ def export(run: Path, out: Path, settings: ExportConfig, data: Path | None = Non
         out: the ``.onnx`` file to write.
         settings: what the card says beside.
         data: where the run's data lie now, if not where they were.
+        store: weights of others that the detector looks through.
 
     Raises:
+        ExportError: the system cannot be an ONNX file.
         ParityError: the graph's logits differ from the network's by more than 1e-3; nothing is written.
         RunError: the run has no weights yet.
         DataError: its validation images are gone.
     """
-    detector, config, _ = load_run(run)
+    detector, config, _ = load_run(run, store=store)
     config = dataclasses.replace(config, data=str(data)) if data else config
-    _, root, samples = part(find_samples(Path(config.data)), config)
+    _, root, samples = part(of_sources(find_samples(Path(config.data)), config.sources), config)
     raw = _card(run, detector, config, settings, Calibration())
     graph = to_onnx(detector, raw)
-    check_parity(graph, detector, _crops(root / sample.path for sample in samples))
+    sizes = ((detector.side, detector.side),) if detector.side else PARITY_SIZES
+    check_parity(graph, detector, _crops((root / sample.path for sample in samples), sizes))
     # The graph answers as the network does, several times faster: it is what gets calibrated.
     logits, labels = picture_logits(Model(graph), root, samples, config.degradations, config.seed)
     if set(labels) != {0, 1}:
@@ -99,10 +110,19 @@ def export(run: Path, out: Path, settings: ExportConfig, data: Path | None = Non
 
 
 def to_onnx(detector: Detector, card: Card) -> bytes:
-    """An ONNX file: uint8 ``tiles`` (n, 3, H, W) to ``logits`` (n,), the card in its metadata."""
+    """An ONNX file: uint8 ``tiles`` (n, 3, H, W) to ``logits`` (n,), the card in its metadata.
+
+    Raises:
+        ExportError: the system cannot be one, or not for tiles of the card's size.
+    """
+    name, side = detector.card.name, detector.side
+    if detector.card.no_export:
+        raise ExportError(f"{name} cannot be an ONNX file: {detector.card.no_export}")
+    if side and card.tile != side:
+        raise ExportError(f"this {name} takes tiles of {side} x {side} pixels only, not of {card.tile}")
     buffer = io.BytesIO()
-    tiles = torch.zeros(2, 3, 64, 96, dtype=torch.uint8)
-    sizes = {0: "n", 2: "height", 3: "width"}
+    tiles = torch.zeros(2, 3, side or 64, side or 96, dtype=torch.uint8)
+    sizes = {0: "n"} if side else {0: "n", 2: "height", 3: "width"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own future
         torch.onnx.export(
@@ -153,14 +173,14 @@ def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -
 
 
 class _FromPixels(nn.Module):
-    """The graph that is exported: normalisation, representation, trunk and head."""
+    """The graph that is exported: `Detector.from_pixels`."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 
     def forward(self, tiles: Tensor) -> Tensor:
-        return self.detector(self.detector.normalise(tiles))
+        return self.detector.from_pixels(tiles)
 
 
 def _card(
@@ -168,8 +188,9 @@ def _card(
 ) -> Card:
     facts = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     del facts["mistakes"]
+    tile = settings.tile or detector.side or config.tile or TILE
     return Card(
-        **facts | {"name": settings.name or run.name},
+        **facts | {"name": settings.name or run.name, "tile": tile},
         **dataclasses.asdict(calibration),
         system=detector.card.name,
         paper=f"arXiv {detector.card.reference}",
@@ -178,11 +199,11 @@ def _card(
     )
 
 
-def _crops(paths: Iterable[Path]) -> Iterator[Pixels]:
-    """Real pictures cut to each of `PARITY_SIZES`."""
+def _crops(paths: Iterable[Path], sizes: Sequence[tuple[int, int]]) -> Iterator[Pixels]:
+    """Real pictures cut to each height and width of ``sizes``; repeated up to it, where there is only one."""
     for pixels in islice(_readable(paths), PARITY_PICTURES):
-        for height, width in PARITY_SIZES:
-            yield pixels[:height, :width]
+        for height, width in sizes:
+            yield repeat_to(pixels, height) if len(sizes) == 1 else pixels[:height, :width]
 
 
 def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:

@@ -4,11 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from pixelkin.config import put, read_toml
 from pixelkin.errors import ConfigError
 
-POLICIES = ("paper", "native")
+COUNTS = ("seed", "workers", "checkpoint_steps", "threads", "images_per_epoch", "fit_images", "patience")
+NOT_NEGATIVE = (*COUNTS, "tile", "most_tiles", "momentum", "weight_decay", "rho")
+POLICIES = ("paper", "short side", "native")
+OPTIMISERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("steps", "plateau", "linear")
+KEEPS = ("auc", "accuracy", "loss", "last")
+
+
+def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
+    """The settings of a recipe file.
+
+    Its table ``reduced`` holds what is changed to train the system on two cores. The key ``like`` in
+    it names a file beside the recipe whose settings come first, for what several recipes share.
+
+    Args:
+        path: a TOML file.
+        reduced: put the settings of that table over the others.
+
+    Raises:
+        ConfigError: it cannot be read, or has no such table.
+    """
+    values = read_toml(path)
+    table = dict(values.pop("reduced", {}))
+    if not reduced:
+        return values
+    if not table:
+        raise ConfigError(f"{path} has no table [reduced]")
+    if like := table.pop("like", ""):
+        values = put(values, read_toml(path.parent / like))
+    return put(values, table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +96,15 @@ class TrainConfig:
         validation: folder of validation images; empty to hold out a share of ``data``.
         detector: registered name.
         options: keyword arguments of the detector's constructor.
-        policy: ``paper`` resizes to ``resize`` x ``resize``, then crops; ``native`` crops at native scale.
-        resize: side after resizing, pixels; policy ``paper`` only.
+        policy: ``paper`` resizes to ``resize`` x ``resize``, then crops; ``short side`` resizes the shorter
+            side to ``resize``, aspect kept, then crops; ``native`` crops at native scale.
+        resize: side after resizing, pixels; not of policy ``native``.
         crop: side of the training crop, pixels.
+        same_crops: show in every epoch the crops of the first, in another order: what a frozen network
+            makes of them is then computed once.
+        tile: side of the tiles a run is measured on, pixels; policy ``native`` only. 0 for the shipped
+            models' own.
+        most_tiles: tiles a run is measured on per picture; 0 likewise.
         flip: probability of a horizontal flip.
         degradations: see there.
         balance: labels are drawn equally often; within one, a source with n images weighs n ** balance.
@@ -76,12 +113,24 @@ class TrainConfig:
             tiles of one sheet, is held out or trained on as a whole.
         validation_images: at the most.
         batch: images per step, over all processes.
-        epochs: passes.
+        epochs: passes; a system that is only fitted needs one.
         images_per_epoch: 0 for as many as there are.
-        lr: Adam's step size.
+        fit_images: training images that `Detector.fit` is shown, before the first step; 0 for an epoch's.
+        optimiser: adam, adamw or sgd.
+        lr: its step size.
         betas: Adam's.
+        momentum: of sgd.
+        weight_decay: of the optimiser.
+        rho: radius of sharpness-aware minimisation around the optimiser (Foret et al. 2021); 0 for none.
+        schedule: of the step size. ``steps`` multiplies it by ``lr_decay`` now and then; ``plateau`` is
+            Wang et al. 2020's: a tenth after ``patience`` epochs without a better accuracy, and an end
+            below 1e-6; ``linear`` keeps it for ``lr_decay_epochs``, then goes to zero.
         lr_decay: factor at each drop of the step size, never below 1e-6.
         lr_decay_epochs: epochs between drops; the first epoch is one longer, as in the official program.
+        patience: epochs without a better ``keep`` after which ``plateau`` drops and the others end; 0
+            for no end.
+        keep: which epoch's weights are the best: by validation ``auc``, ``accuracy`` or ``loss``, or the
+            ``last`` ones.
         seed: of everything random.
         checkpoint_steps: steps between checkpoints inside an epoch; 0 for at its end only.
         workers: processes that load images; 0 for the training process itself.
@@ -102,6 +151,9 @@ class TrainConfig:
     policy: str = "paper"
     resize: int = 256
     crop: int = 224
+    same_crops: bool = False
+    tile: int = 0
+    most_tiles: int = 0
     flip: float = 0.5
     degradations: Degradations = field(default_factory=Degradations)
     balance: float = 1.0
@@ -111,10 +163,18 @@ class TrainConfig:
     batch: int = 32
     epochs: int = 50
     images_per_epoch: int = 0
+    fit_images: int = 0
+    optimiser: str = "adam"
     lr: float = 2e-4
     betas: tuple[float, ...] = (0.9, 0.999)
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    rho: float = 0.0
+    schedule: str = "steps"
     lr_decay: float = 0.9
     lr_decay_epochs: int = 10
+    patience: int = 0
+    keep: str = "auc"
     seed: int = 100
     checkpoint_steps: int = 0
     workers: int = 1
@@ -126,10 +186,12 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise ConfigError(f"policy is one of {', '.join(POLICIES)}, not {self.policy!r}")
+        named = (("policy", POLICIES), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("keep", KEEPS))
+        for name, known in named:
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
         self._check_ranges()
-        if self.policy == "paper" and self.crop > self.resize:
+        if self.policy != "native" and self.crop > self.resize:
             raise ConfigError(f"a crop of {self.crop} does not fit in an image resized to {self.resize}")
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"flip is a probability, 0 to 1, not {self.flip}")
@@ -137,18 +199,15 @@ class TrainConfig:
             raise ConfigError(f"validation_share lies between 0 and 1, not at {self.validation_share}")
         if len(self.betas) != 2:
             raise ConfigError(f"betas are two numbers, not {list(self.betas)}")
+        if self.schedule == "plateau" and not self.patience:
+            raise ConfigError("the schedule 'plateau' needs a patience of 1 epoch or more")
 
     def _check_ranges(self) -> None:
         for name in ("crop", "resize", "batch", "epochs", "lr_decay_epochs", "devices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
-        for name in ("seed", "workers", "checkpoint_steps", "threads", "images_per_epoch"):
+        for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is 0 or more, not {getattr(self, name)}")
         if self.lr <= 0:
             raise ConfigError(f"lr is above 0, not {self.lr}")
-
-    def lr_at(self, epoch: int) -> float:
-        """The step size of ``epoch``, counted from zero."""
-        drops = max(0, (epoch - 1) // self.lr_decay_epochs)
-        return max(self.lr * self.lr_decay**drops, min(self.lr, 1e-6))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixelkin.degrade import resize_to
+from pixelkin.degrade import resize_to, shorter_side_to
 from pixelkin.images import from_pixels
-from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
+from pixelkin.lab.external import Store, folder_sha256
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.lab.train import BEST, load_run
-from pixelkin.lab.weights import load_official, load_strictly, sha256_of
+from pixelkin.lab.runs import BEST, load_run, new_detector
+from pixelkin.lab.weights import sha256_of
 from pixelkin.measure import Subject
 from pixelkin.tiles import JOINS, MOST_TILES, TILE, cut, in_words, sigmoid, tile_boxes
 from pixelkin.types import Picture, Pixels
@@ -26,46 +27,50 @@ class RunScorer:
     """Scores of a detector of the laboratory, not calibrated.
 
     A detector trained by the policy ``native`` sees native-scale tiles, joined as an exported model
-    joins them; one trained by ``paper`` sees the whole picture resized to a square.
+    joins them, unless it cuts pictures by itself; one trained by another policy sees the whole
+    picture, resized as that policy resizes.
 
     Args:
         detector: in eval mode.
         config: the recipe it was trained by.
         whole: show it every picture whole, as it comes: a benchmark's protocol has resized it already.
-        tile: side of a tile, pixels.
-        most_tiles: per picture.
         join: a name of `pixelkin.tiles.JOINS`.
     """
 
     def __init__(
-        self,
-        detector: Detector,
-        config: TrainConfig,
-        *,
-        whole: bool = False,
-        tile: int = TILE,
-        most_tiles: int = MOST_TILES,
-        join: str = "mean",
+        self, detector: Detector, config: TrainConfig, *, whole: bool = False, join: str = "mean"
     ) -> None:
-        self.detector, self.config, self.whole = detector, config, whole
-        self.tile, self.most_tiles, self.join = tile, most_tiles, join
+        self.detector, self.config, self.join = detector, config, join
+        self.whole = whole
+        self.tile, self.most_tiles = config.tile or TILE, config.most_tiles or MOST_TILES
 
     @property
     def protocol(self) -> str:
         """What a picture goes through, in words."""
+        side = self.config.resize
         if self.whole:
             return "the whole picture as the benchmark shows it"
-        if self.config.policy == "paper":
-            return f"resized to {self.config.resize} x {self.config.resize} (Pillow, bilinear), not cropped"
+        match self.config.policy:
+            case "paper":
+                return f"resized to {side} x {side} (Pillow, bilinear), not cropped"
+            case "short side":
+                return f"shorter side resized to {side} (Pillow, bilinear), not cropped"
+        if self.detector.whole:
+            return "the whole picture at native size"
         return in_words(self.tile, self.most_tiles, self.join)
 
     def logit(self, picture: Picture) -> float:
         """The logit of one picture of any size."""
+        side = self.config.resize
         if self.whole:
             return self.detector.logit(picture)
-        if self.config.policy == "paper":
-            side = self.config.resize
-            return self.detector.logit(from_pixels(resize_to(picture.pixels, side, side, "bilinear")))
+        match self.config.policy:
+            case "paper":
+                return self.detector.logit(from_pixels(resize_to(picture.pixels, side, side, "bilinear")))
+            case "short side":
+                return self.detector.logit(from_pixels(shorter_side_to(picture.pixels, side)))
+        if self.detector.whole:
+            return self.detector.logit(picture)
         boxes = tile_boxes(picture.height, picture.width, self.tile, self.most_tiles)
         return float(JOINS[self.join](tile_logits(self.detector, cut(picture.pixels, boxes, self.tile))))
 
@@ -78,29 +83,50 @@ class RunScorer:
         return [float(sigmoid(logit)) for logit in self.log_odds(pictures)]
 
 
-def subject_of_run(run: Path, *, whole: bool = False) -> Subject:
+def subject_of_run(run: Path, store: Store | None = None, *, whole: bool = False) -> Subject:
     """The best weights of a run, to be measured; ``whole`` as in `RunScorer`.
 
     Raises:
         RunError: it has none yet.
+        MissingWeightsError: a network that it looks through is not in ``store``.
     """
-    detector, config, _ = load_run(run)
-    scorer = RunScorer(detector, config, whole=whole)
-    name = f"{run.resolve().name} ({config.detector})"
-    return Subject(scorer, name, sha256_of(run / BEST), scorer.protocol, config.detector)
+    store = store or Store()
+    detector, config, facts = load_run(run, store=store)
+    name = run.resolve().name
+    return _subject(detector, config, name, sha256_of(run / BEST), _random(facts, store), whole)
 
 
-def subject_of_checkpoint(file: Path, detector: str, *, whole: bool = False) -> Subject:
+def subject_of_checkpoint(
+    file: Path, detector: str, store: Store | None = None, *, whole: bool = False
+) -> Subject:
     """An official checkpoint of a detector, to be measured as published; ``whole`` as in `RunScorer`.
 
     Raises:
         WeightsError: it is no checkpoint of that detector.
+        MissingWeightsError: a network that it looks through is not in ``store``.
         UnknownDetectorError: no detector has that name.
     """
-    network = detector_class(detector)()
-    load_strictly(network, load_official(file), file)
-    scorer = RunScorer(network.eval(), TrainConfig(data="", out="", detector=detector), whole=whole)
-    return Subject(scorer, f"{file.name} ({detector})", sha256_of(file), scorer.protocol, detector)
+    store = store or Store()
+    config = TrainConfig(data="", out="", detector=detector)
+    network = new_detector(config, store, fresh=False)
+    network.load_checkpoint(file)
+    digest = sha256_of(file) if file.is_file() else folder_sha256(file)
+    return _subject(network.eval(), config, file.name, digest, store.random, whole)
+
+
+def _subject(
+    detector: Detector, config: TrainConfig, name: str, sha256: str, random: Sequence[str], whole: bool
+) -> Subject:
+    """To be measured; where random values stood in for published ones, its name says so everywhere."""
+    scorer = RunScorer(detector, config, whole=whole)
+    label = f"{name} ({detector.card.label}{'; not comparable' if random else ''})"
+    notes = [f"random values instead of {', '.join(random)}: not comparable"] if random else []
+    return Subject(scorer, label, sha256, scorer.protocol, config.detector, notes=tuple(notes))
+
+
+def _random(facts: dict[str, Any], store: Store) -> list[str]:
+    """What random values stood in for, in training or now."""
+    return sorted({*facts.get("external", {}).get("random", ()), *store.random})
 
 
 @torch.inference_mode()

@@ -1,9 +1,7 @@
 """One training loop for every detector.
 
-A run is a folder: ``last.safetensors`` (weights and the state to go on from), ``best.safetensors``
-(weights of the best validation AUC), ``data.json`` (what the check found), ``tensorboard/``. Each
-step's randomness is a function of the seed and the step, so a run killed anywhere and resumed
-reaches the weights of one that was never stopped.
+A run is a folder; see `pixelkin.lab.runs`. Each step's randomness is a function of the seed and the
+step, so a run killed anywhere and resumed reaches the weights of one that was never stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard.writer import SummaryWriter
 
 import pixelkin
@@ -30,15 +28,23 @@ from pixelkin import config as settings
 from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
 from pixelkin.errors import RunError
 from pixelkin.lab import weights
-from pixelkin.lab.batches import Crops, part, plan_epoch
-from pixelkin.lab.detectors import detector_class
+from pixelkin.lab.batches import Crops, part, plan_epoch, reordered
 from pixelkin.lab.detectors.base import Detector
+from pixelkin.lab.external import Store
+from pixelkin.lab.optimisers import climbed, merit, optimiser_of, step_size
 from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.runs import (
+    BEST,
+    DATA,
+    LAST,
+    OPTIMISER,
+    new_detector,
+    optimiser_tensors,
+    restore_optimiser,
+)
 from pixelkin.metrics import accuracy, auc, average_precision
 from pixelkin.types import Sample
 
-LAST, BEST, DATA = "last.safetensors", "best.safetensors", "data.json"
-OPTIMISER = "/adam/"  # no parameter's name holds a slash
 MAY_CHANGE = {
     "data",
     "validation",
@@ -79,12 +85,13 @@ class _State:
 
     step: int = 0
     seconds: float = 0.0
-    best: float = -1.0
+    best: float = float("-inf")
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
     config: TrainConfig,
+    store: Store | None = None,
     *,
     resume: bool = False,
     minutes: float = 0.0,
@@ -95,6 +102,7 @@ def train(
 
     Args:
         config: the recipe.
+        store: weights of others that the detector starts from or looks through; none by default.
         resume: go on from the run's last checkpoint, or begin if it has none.
         minutes: stop after so many, with a checkpoint to go on from; 0 for no bound.
         on_facts: told what the check of the data found.
@@ -103,16 +111,21 @@ def train(
     Raises:
         RunError: the run exists and ``resume`` was not asked for, or its recipe was another one.
         DataError: the data cannot be used.
+        MissingWeightsError: weights that the detector needs are not there; nothing is written.
     """
     run = Path(config.out)
     if (run / LAST).exists() and not resume:
         raise RunError(f"{run} already holds a run: give --resume to go on with it, or another --out")
+    store = store or Store()
+    detector = new_detector(config, store, fresh=not (run / LAST).exists())
     fabric = _fabric(config)
     facts, training, validation = _data(run, config, fabric)
     on_facts(facts)
-    trainer = _Trainer(fabric, config, run, training, validation)
+    trainer = _Trainer(fabric, config, run, detector, store.facts(), training, validation)
     if (run / LAST).exists():
         trainer.restore()
+    elif detector.fits:
+        trainer.fit()
     trainer.run(time.monotonic() + 60 * minutes if minutes else float("inf"), on_progress)
     return run
 
@@ -125,21 +138,23 @@ class _Trainer:
         fabric: Fabric,
         config: TrainConfig,
         run: Path,
+        detector: Detector,
+        external: Mapping[str, Any],
         training: list[Sample],
         validation: tuple[Path, list[Sample]],
     ) -> None:
         self.fabric, self.config, self.run_folder = fabric, config, run
         self.samples, self.validation = training, validation
-        torch.manual_seed(config.seed)
-        self.detector: Detector = detector_class(config.detector)(**config.options)
+        self.detector, self.external = detector, external
         if config.channels_last:
             self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network: nn.Module = self.detector
         if config.compile:
             network = torch.compile(self.detector)  # type: ignore[assignment]
-        adam = torch.optim.Adam(self.detector.parameters(), config.lr, betas=config.betas[:2], fused=True)  # type: ignore[arg-type]
-        self.network, self.optimiser = fabric.setup(network, adam)
-        self.network.mark_forward_method("loss")
+        self.descends = bool(groups := detector.groups())
+        if self.descends:
+            self.network, self.optimiser = fabric.setup(network, optimiser_of(config, groups))
+            self.network.mark_forward_method("loss")
         self.state = _State()
         images = config.images_per_epoch or len(training)
         self.steps_per_epoch = -(-images // config.batch)
@@ -152,18 +167,33 @@ class _Trainer:
 
     def run(self, deadline: float, on_progress: Callable[[Progress], None]) -> None:
         """Train until the last step or the deadline, on the monotonic clock."""
-        while self.state.step < self.steps:
+        if not self.descends and not self.state.history:
+            self._validate()
+            self.save()
+        while self.descends and self.state.step < self.steps:
             epoch = self.state.step // self.steps_per_epoch
-            self._epoch(epoch, deadline, on_progress)
+            lr = step_size(self.config, epoch, self.state.history)
+            if not lr:
+                break
+            self._epoch(epoch, lr, deadline, on_progress)
             if self.state.step < (epoch + 1) * self.steps_per_epoch:
                 self.save()
                 break
         if self.board:
             self.board.close()
 
-    def _epoch(self, epoch: int, deadline: float, on_progress: Callable[[Progress], None]) -> None:
+    def fit(self) -> None:
+        """Let the detector fit what it fits, on the first training images, in every process alike."""
+        began = time.monotonic()
+        plan = plan_epoch(self.samples, self.config, 0)
+        some = range(min(self.config.fit_images or len(plan), len(plan)))
+        crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, epoch=0)
+        self.detector.fit(DataLoader(Subset(crops, some), self.config.batch, num_workers=self.config.workers))
+        self.state.seconds += time.monotonic() - began
+
+    def _epoch(self, epoch: int, lr: float, deadline: float, on_progress: Callable[[Progress], None]) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr_at(epoch)
+            group["lr"] = lr
         self.network.train()
         began, first = time.monotonic(), self.state.step
         seconds = self.state.seconds
@@ -190,24 +220,37 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """What is left of an epoch, this process's share of each batch."""
-        plan = plan_epoch(self.samples, self.config, epoch)
+        drawn = 0 if self.config.same_crops else epoch
+        twins = self.detector.from_photographs
+        plan = plan_epoch(self.samples, self.config, drawn, twins=twins)
+        order = reordered(len(plan), self.config, epoch, twins=twins)
         done = self.state.step - epoch * self.steps_per_epoch
         rank, world, size = self.fabric.global_rank, self.fabric.world_size, self.config.batch
         batches = [
-            list(range(start + rank, min(start + size, len(plan)), world))
+            order[start + rank : min(start + size, len(plan)) : world]
             for start in range(done * size, len(plan), size)
         ]
-        crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, epoch)
+        crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, drawn)
         return DataLoader(crops, batch_sampler=batches, num_workers=self.config.workers)
 
     def _step(self, batch: Tensor, labels: Tensor) -> float:
         torch.manual_seed(hash((self.config.seed, self.state.step, self.fabric.global_rank)) % 2**63)
         device = self.fabric.device
-        order = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        loss: Tensor = self.network.loss(batch.to(device, memory_format=order), labels.to(device))
+        last = self.config.channels_last and batch.ndim == 4
+        order = torch.channels_last if last else torch.contiguous_format
+        batch, labels = batch.to(device, memory_format=order), labels.to(device)
+        loss = self._backward(batch, labels)
+        if self.config.rho:
+            with climbed(self.detector.parameters(), self.config.rho):
+                self._backward(batch, labels)
+        self.optimiser.step()
+        return loss
+
+    def _backward(self, batch: Tensor, labels: Tensor) -> float:
+        """Gradients of the loss where the weights are now; returns the loss."""
+        loss: Tensor = self.network.loss(batch, labels)
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
-        self.optimiser.step()
         return float(loss.detach())
 
     def _stop(self, deadline: float) -> bool:
@@ -223,8 +266,9 @@ class _Trainer:
             for name, value in figures.items():
                 if self.board:
                     self.board.add_scalar(f"validation/{name}", value, self.state.step)
-            if figures["auc"] > self.state.best:
-                self.state.best = figures["auc"]
+            found = merit(self.config.keep, figures, len(self.state.history))
+            if found > self.state.best:
+                self.state.best = found
                 weights.save_tensors(self.run_folder / BEST, self.detector.state_dict(), self._facts())
         self.fabric.barrier()
 
@@ -232,6 +276,7 @@ class _Trainer:
         return {
             "config": dataclasses.asdict(self.config),
             "state": dataclasses.asdict(self.state),
+            "external": self.external,
             "pixelkin": pixelkin.__version__,
             "torch": torch.__version__,
         }
@@ -239,12 +284,9 @@ class _Trainer:
     def save(self) -> None:
         """Write ``last.safetensors``, atomically."""
         if self.fabric.is_global_zero:
-            moments = {
-                f"{OPTIMISER}{place}/{name}": value
-                for place, entry in self.optimiser.state_dict()["state"].items()
-                for name, value in entry.items()
-            }
-            tensors = self.detector.state_dict() | moments
+            tensors = dict(self.detector.state_dict())
+            if self.descends:
+                tensors |= optimiser_tensors(self.optimiser)
             weights.save_tensors(self.run_folder / LAST, tensors, self._facts())
         self.fabric.barrier()
 
@@ -266,15 +308,8 @@ class _Trainer:
             raise RunError(f"{path} was trained by another recipe: {'; '.join(changed)}")
         moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OPTIMISER)}
         weights.load_strictly(self.detector, tensors, path)
-        parameters = list(self.detector.parameters())
-        kept: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in moments.items():
-            place, what = name.removeprefix(OPTIMISER).split("/")
-            if tensor.ndim:  # in its parameter's memory order, which the fused Adam takes for granted
-                tensor = torch.empty_like(parameters[int(place)]).copy_(tensor)
-            kept.setdefault(int(place), {})[what] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
+        if self.descends:
+            restore_optimiser(self.optimiser, moments)
         self.state = _State(**facts["state"])
 
 
@@ -297,23 +332,6 @@ def validate(
         "accuracy": accuracy(logits, labels, threshold=0.0),
         "loss": float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits)))),
     }
-
-
-def load_run(run: Path, which: str = BEST) -> tuple[Detector, TrainConfig, dict[str, Any]]:
-    """The detector of a run in eval mode, its recipe, and its checkpoint's facts.
-
-    Raises:
-        RunError: the run has no such checkpoint yet.
-        WeightsError: the checkpoint is damaged.
-    """
-    path = run / which
-    if not path.exists():
-        raise RunError(f"{run} holds no {which}: is it the folder of a run, and has an epoch ended?")
-    tensors, facts = weights.load_tensors(path)
-    config = settings.build(TrainConfig, facts["config"])
-    detector = detector_class(config.detector)(**config.options)
-    weights.load_strictly(detector, {k: v for k, v in tensors.items() if not k.startswith(OPTIMISER)}, path)
-    return detector.eval(), config, facts
 
 
 def keep_freed_memory() -> None:

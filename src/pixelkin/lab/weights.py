@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from pixelkin.errors import WeightsError
 
 Tensors = dict[str, Tensor]
+
+WRAPPERS = ("model", "state_dict", "net", "netC")
+PREFIXES = ("module.", "model.", "net.")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -54,9 +57,11 @@ def load_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 
 def load_official(path: Path) -> Tensors:
-    """The state dict of an official ``.pth`` checkpoint, bare or under the key ``model``.
+    """The state dict of a published checkpoint, out of whatever its program wrapped it in.
 
-    Nothing in the file is executed: it is read with ``weights_only``.
+    That is: bare, or under the key ``model``, ``state_dict``, ``net`` or ``netC``; every name with
+    the prefix ``module.`` (of data-parallel training), ``model.`` or ``net.``, or none. Nothing in
+    the file is executed: it is read with ``weights_only``.
 
     Raises:
         WeightsError: it is missing, or holds anything but named tensors.
@@ -67,11 +72,16 @@ def load_official(path: Path) -> Tensors:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         raise WeightsError(f"{path}: not a checkpoint of plain tensors") from error
-    if isinstance(found, dict) and isinstance(found.get("model"), dict):
-        found = found["model"]
+    for wrapper in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise WeightsError(f"{path}: holds no state dict, a table of named tensors")
-    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+    tensors = {str(name): tensor for name, tensor in found.items()}
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: object) -> None:
@@ -101,6 +111,23 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: objec
     if wrong:
         raise WeightsError(f"{where}: not weights of {type(module).__name__}: {'; '.join(wrong)}")
     module.load_state_dict(dict(tensors))
+
+
+def load_but(module: nn.Module, tensors: Mapping[str, Tensor], head: Sequence[str], where: object) -> None:
+    """Put ``tensors`` into ``module`` strictly, but for a ``head`` that is trained anew.
+
+    Args:
+        module: keeps its own values where a name begins with one of ``head``.
+        tensors: of the same network with another head.
+        head: beginnings of names.
+        where: the file's name, for the message.
+
+    Raises:
+        WeightsError: as `load_strictly`.
+    """
+    own = {name: value for name, value in module.state_dict().items() if name.startswith(tuple(head))}
+    rest = {name: value for name, value in tensors.items() if not name.startswith(tuple(head))}
+    load_strictly(module, rest | own, where)
 
 
 def sha256_of(path: Path) -> str:

@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pixelkin.lab.external import Store
+from pixelkin.lab.weights import Tensors, load_official, load_strictly
 from pixelkin.tiles import sigmoid
-from pixelkin.types import Picture
+from pixelkin.types import Picture, Pixels
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SIGNED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # to [-1, 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paper:
-    """Where a system comes from.
+    """A system's card: where it comes from and what it is.
 
     Attributes:
         name: registered name; lower case, the file's name.
         title: of the paper.
         reference: arXiv identifier, or DOI.
         year: of first publication.
+        label: what people call it; a reconstruction says so here.
+        looks_at: what of a picture it sees, in a few words.
+        idea: how it works and how its score comes about, in a few sentences.
+        parameters: numbers that training sets, as constructed by default.
+        needs: assets of `pixelkin.lab.external.ASSETS` that it starts from or looks through by default.
+        choices: what its sources leave open and was chosen here; empty where nothing was.
+        no_export: why it cannot be an ONNX file; empty where it can.
     """
 
     name: str
     title: str
     reference: str
     year: int
+    label: str
+    looks_at: str
+    idea: str
+    parameters: int
+    needs: tuple[str, ...] = ()
+    choices: str = ""
+    no_export: str = ""
 
 
 class Detector(nn.Module, ABC):
@@ -39,27 +58,47 @@ class Detector(nn.Module, ABC):
 
     A system writes two functions: `prepare`, for one picture, on a CPU worker; and `forward`, for a
     batch, on the device. Logits above zero mean "generated". All fitted numbers, a classical
-    method's too, are parameters or buffers, so every detector saves as one safetensors file.
+    method's too, are parameters or buffers, so every detector saves as one safetensors file. What
+    else a system may need has a default here: weights from elsewhere (`equip`), numbers fitted
+    before the first step (`fit`), training images of its own making (`example`).
+
+    Attributes:
+        card: see `Paper`.
+        statistics: mean and deviation of each channel, on a scale of 0..1, for `normalise`.
+        whole: it looks at a picture whole and cuts it by itself; others are shown tiles.
+        from_photographs: it trains on photographs alone, half of them remade by `example`.
+        fits: it has numbers that `fit` sets.
+        side: height and width of the only pictures `forward` takes, pixels; None where any will do.
+            `prepare` brings a picture of any size to it.
     """
 
     card: ClassVar[Paper]
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
+    whole: ClassVar[bool] = False
+    from_photographs: ClassVar[bool] = False
+    fits: ClassVar[bool] = False
+    side: int | None = None
 
     @abstractmethod
     def prepare(self, picture: Picture) -> Tensor:
-        """Crop, resize and normalise one picture; returns (C, H, W) float32."""
+        """Crop, resize and normalise one picture; returns float32, of one shape for pictures of one size."""
 
     @abstractmethod
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits, shape (B,), of a batch of prepared pictures, shape (B, C, H, W)."""
+        """Logits, shape (B,), of a batch of prepared pictures, shape (B, ...)."""
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels (..., 3, H, W), 0..255, to float32 by the mean and deviation of `statistics`.
-
-        The exported graph starts here: a system whose `prepare` does more cannot pass the parity gate.
-        """
+        """uint8 pixels (..., 3, H, W), 0..255, to float32 by the mean and deviation of `statistics`."""
         mean, deviation = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in self.statistics)
         return (pixels.float() / 255 - mean) / deviation
+
+    def from_pixels(self, tiles: Tensor) -> Tensor:
+        """Logits, shape (B,), of uint8 tiles (B, 3, H, W): the graph that is exported.
+
+        A system whose `prepare` does more than `normalise` writes its own, or cannot pass the
+        parity gate.
+        """
+        return self(self.normalise(tiles))
 
     def loss(self, batch: Tensor, labels: Tensor) -> Tensor:
         """Training loss, a scalar; ``labels`` has shape (B,), 1 for generated."""
@@ -69,6 +108,43 @@ class Detector(nn.Module, ABC):
         """Logits per patch, shape (B, h, w), where the system has them; feeds the heatmap."""
         del batch
         return None
+
+    def equip(self, store: Store, *, fresh: bool) -> None:
+        """Take weights of others out of ``store``: frozen networks, and where ``fresh`` first values.
+
+        Args:
+            store: where they lie.
+            fresh: training is about to begin; otherwise the trained numbers are loaded after this.
+
+        Raises:
+            MissingWeightsError: a file is not there, and random values were not allowed.
+        """
+        del store, fresh
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set what is fitted rather than descended to, from prepared training batches and labels."""
+        raise NotImplementedError(f"{self.card.name} fits nothing")
+
+    def example(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """A generated twin of a photograph, uint8 (H, W, 3), for systems that train on these."""
+        del rng
+        return pixels
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What the optimiser is to step, as its parameter groups; none where `fit` does it all."""
+        return [{"params": list(self.parameters())}]
+
+    def from_official(self, tensors: Tensors) -> Tensors:
+        """A published checkpoint's tensors, by the names and with the axes that this class has."""
+        return tensors
+
+    def load_checkpoint(self, path: Path) -> None:
+        """Load a published checkpoint, strictly.
+
+        Raises:
+            WeightsError: it is none, or not of this system; nothing is then changed.
+        """
+        load_strictly(self, self.from_official(load_official(path)), path)
 
     @torch.inference_mode()
     def logit(self, picture: Picture) -> float:

@@ -35,6 +35,14 @@ class NPR(Detector):
         ),
         reference="2312.10461",
         year=2024,
+        label="NPR",
+        looks_at="differences of neighbouring pixels inside 2 x 2 cells",
+        idea=(
+            "Up-sampling near a generator's output ties neighbouring pixels together. Each pixel is replaced "
+            "by its difference from one pixel of its cell, which removes content and keeps the tie; the "
+            "first two stages of a ResNet-50 classify that, and their logit is the score."
+        ),
+        parameters=1_437_761,
     )
 
     def __init__(self, period: int = 2, reference: Reference = 1) -> None:
