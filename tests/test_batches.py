@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny import EXAMPLES, plant
 
+from pixelkin.data import find_samples
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.images import read
-from pixelkin.lab.batches import Crops, hold_out, plan_epoch, spread, training_crop
+from pixelkin.lab.batches import Crops, hold_out, plan_epoch, reordered, spread, training_crop
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.recipe import Degradations, TrainConfig
 from pixelkin.types import Sample
@@ -157,3 +158,42 @@ def test_a_set_that_cannot_be_read_at_all_stops_the_run():
     gone = [Sample(f"1_fake/{i}.png", ".", 1) for i in range(3)]
     with pytest.raises(DataError, match="8 images in a row"):
         Crops(Path("nowhere"), gone, [0], detector_class("npr")(), config(), 0)[0]
+
+
+class Inverting(type(detector_class("npr")())):
+    """Makes its own generated images: negatives of photographs."""
+
+    from_photographs = True
+
+    def example(self, pixels, rng):  # noqa: ARG002 - the same call as its siblings
+        return 255 - pixels
+
+
+def test_a_system_that_trains_on_photographs_sees_each_with_its_twin(tmp_path):
+    some = find_samples(plant(tmp_path))
+    plan = plan_epoch(some, config(images_per_epoch=10), 0, twins=True)
+    assert len(plan) == 10
+    assert plan[::2] == plan[1::2]
+    assert {some[place].label for place in plan} == {0}
+    crops = Crops(tmp_path, some, plan, Inverting(), config(crop=16), epoch=0)
+    (photograph, real), (twin, generated) = crops[0], crops[1]
+    assert (int(real), int(generated)) == (0, 1)
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in Inverting.statistics)
+    torch.testing.assert_close(1 - (photograph * deviation + mean), twin * deviation + mean)
+
+
+def test_its_validation_images_are_those_it_is_given(tmp_path):
+    some = find_samples(plant(tmp_path))
+    crops = Crops(tmp_path, some, range(len(some)), Inverting(), config(crop=16), epoch=None)
+    assert [int(label) for _, label in crops] == [sample.label for sample in some]
+
+
+def test_crops_kept_over_epochs_come_in_another_order_and_twins_together():
+    kept = config(same_crops=True)
+    assert reordered(6, kept, 0) == list(range(6))
+    first, second = reordered(60, kept, 1), reordered(60, kept, 2)
+    assert sorted(first) == sorted(second) == list(range(60))
+    assert first != second
+    pairs = reordered(60, kept, 1, twins=True)
+    assert [place + 1 for place in pairs[::2]] == pairs[1::2]
+    assert reordered(6, config(), 3) == list(range(6))

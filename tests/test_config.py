@@ -6,14 +6,16 @@ import pytest
 
 from pixelkin.config import build, override, read_toml
 from pixelkin.errors import ConfigError
+from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.export import ExportConfig
 from pixelkin.lab.optimisers import step_size
-from pixelkin.lab.recipe import Degradations, TrainConfig
+from pixelkin.lab.recipe import Degradations, TrainConfig, read_recipe
 from pixelkin.lab.sweep import cells
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 CARDS = [file for file in SHIPPED if file.name.endswith(".card.toml")]
-RECIPES = [file for file in SHIPPED if file not in CARDS]
+SHARED = [file for file in SHIPPED if file.name == "reduced.toml"]  # half a recipe: what others begin with
+RECIPES = [file for file in SHIPPED if file not in CARDS + SHARED]
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,45 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.name)
 def test_every_shipped_recipe_is_one(file):
-    values = read_toml(file)
+    values = read_recipe(file)
     recipes = [cell.config for cell in cells(values)] if "sweep" in values else [build(TrainConfig, values)]
     for recipe in recipes:
         assert not Path(recipe.data).is_absolute()
         assert recipe.epochs >= 1
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_system_has_a_recipe_with_the_paper_s_and_the_reduced_settings(name):
+    file = RECIPES[0].with_name(f"{name}.toml")
+    paper, reduced = (build(TrainConfig, read_recipe(file, reduced=r)) for r in (False, True))
+    assert paper.detector == reduced.detector == name
+    assert paper.out == f"runs/{name}"
+    assert reduced.out == f"runs/reduced/{name}"
+    detector_class(name)(**paper.options)
+    shared = read_toml(SHARED[0])
+    same = ("data", "policy", "crop", "tile", "most_tiles", "seed")
+    assert {key: getattr(reduced, key) for key in same} == {key: shared[key] for key in same}
+
+
+def test_a_reduced_table_is_put_over_the_recipe_and_what_it_is_like_comes_before(tmp_path):
+    (tmp_path / "shared.toml").write_text("lr = 2\nseed = 2\n[options]\na = 2\nb = 2")
+    (tmp_path / "recipe.toml").write_text(
+        "lr = 1\nepochs = 1\n[options]\na = 1\nc = 1\n[reduced]\nlike = 'shared.toml'\nlr = 3\noptions.b = 3"
+    )
+    paper = {"lr": 1, "epochs": 1, "options": {"a": 1, "c": 1}}
+    reduced = {"lr": 3, "epochs": 1, "seed": 2, "options": {"a": 2, "b": 3, "c": 1}}
+    assert read_recipe(tmp_path / "recipe.toml") == paper
+    assert read_recipe(tmp_path / "recipe.toml", reduced=True) == reduced
+    with pytest.raises(ConfigError, match=r"has no table \[reduced\]"):
+        read_recipe(tmp_path / "shared.toml", reduced=True)
+
+
+@pytest.mark.parametrize(
+    "values", [{"optimiser": "adm"}, {"schedule": "plateau"}, {"keep": "best"}, {"rho": -1.0}]
+)
+def test_how_weights_are_stepped_is_checked(values):
+    with pytest.raises(ConfigError):
+        build(TrainConfig, {"data": "d", "out": "o"} | values)
 
 
 @pytest.mark.parametrize("file", CARDS, ids=lambda file: file.name)

@@ -32,7 +32,7 @@ ONLY_IN = {
     "safetensors": "lab",
     "typer": "cli show",
     "rich": "show",
-    "sklearn": "audit",
+    "sklearn": "audit lab",
     "pyarrow": "rows",
 }
 

@@ -15,7 +15,15 @@ def npr():
 
 
 @pytest.mark.parametrize(
-    "wrapped", [lambda s: s, lambda s: {"model": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
+    "wrapped",
+    [
+        lambda s: s,
+        lambda s: {"model": s, "optimizer": {}, "total_steps": 7},
+        lambda s: {"state_dict": s, "epoch": 1},
+        lambda s: {"netC": s},
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {"net": {f"module.model.{k}": v for k, v in s.items()}},
+    ],
 )
 def test_an_official_checkpoint_loads_strictly(npr, tmp_path, wrapped):
     torch.save(wrapped(npr.state_dict()), tmp_path / "NPR.pth")

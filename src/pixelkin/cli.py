@@ -149,6 +149,10 @@ def evaluate(
     run: Annotated[Path | None, typer.Option(help="Folder of a training run or sweep.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="An official .pth file of --detector.")] = None,
     detector: Annotated[str, typer.Option(help="System that --checkpoint is of.")] = "npr",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value of its recipe, as options.size=128."),
+    ] = None,
     scores: Annotated[Path | None, typer.Option(help="Scores kept before: report them, no model.")] = None,
     benchmark: Annotated[str, typer.Option(help="A published evaluation; see `pixelkin benchmarks`.")] = "",
     robustness: Annotated[
@@ -190,7 +194,9 @@ def evaluate(
         raise ConfigError("--data is needed: a folder of labelled images")
     parse(degrade)  # before the images are read
     external = {"folder": weights_dir, "allow_random": allow_random, "cache": cache}
-    subjects, cells = _subjects(model, run, checkpoint, detector, external, whole=bool(benchmark)), []
+    of_checkpoint = {"detector": detector, "settings": settings}
+    subjects = _subjects(model, run, checkpoint, of_checkpoint, external, whole=bool(benchmark))
+    cells = []
     with show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
         out.mkdir(parents=True, exist_ok=True)
@@ -267,14 +273,20 @@ def export(
 
 
 @app.command()
-def detectors() -> None:
-    """The systems of the laboratory."""
+def detectors(weights_dir: WeightsDir = None) -> None:
+    """The systems of the laboratory: what each looks at and needs, and whether it was trained here."""
     from pixelkin.lab.detectors import DETECTORS, detector_class
 
     with _laboratory("the list of systems"):
+        from pixelkin import show
+        from pixelkin.lab.external import ASSETS, located
+        from pixelkin.lab.pages import trained_in_words
+
         for name in DETECTORS:
-            paper = detector_class(name).card
-            typer.echo(f"{name:12}  {paper.title} ({paper.year}, {paper.reference})")
+            card = detector_class(name).card
+            present = {need: located(ASSETS[need], weights_dir) is not None for need in card.needs}
+            for line in show.card_in_words(card, present, trained_in_words(name)):
+                typer.echo(line)
 
 
 @app.command()
@@ -300,35 +312,53 @@ def _report_again(scores: Path, out: Path, seed: int) -> None:
     typer.echo(tables.save(report_again(*kept(scores), seed=seed), out), nl=False)
 
 
+Subjects = dict[str, tuple["Subject", dict[str, Any]]]  # what is measured, by name, with what a sweep set
+
+
 def _subjects(
     model: str,
     run: Path | None,
     checkpoint: Path | None,
-    detector: str,
+    of_checkpoint: dict[str, Any],
     external: dict[str, Any],
     *,
     whole: bool,
-) -> dict[str, tuple[Subject, dict[str, Any]]]:
-    """What is to be measured, by name, each with what a sweep set for it."""
-    if run is None and checkpoint is None:
+) -> Subjects:
+    if checkpoint is not None:
+        return _subject_of_checkpoint(checkpoint, external=external, whole=whole, **of_checkpoint)
+    if of_checkpoint["settings"]:
+        raise ConfigError("--set goes with --checkpoint: a run or a model has its settings")
+    if run is None:
         from pixelkin.measure import Subject
         from pixelkin.model import load
         from pixelkin.models import DEFAULT
 
         subject = Subject.of_model(load(model or DEFAULT))
         return {subject.name: (subject, {})}
-    with _laboratory("a run or a checkpoint"):
+    with _laboratory("a run"):
         from pixelkin.lab.external import Store
-        from pixelkin.lab.scorer import subject_of_checkpoint, subject_of_run
+        from pixelkin.lab.scorer import subject_of_run
         from pixelkin.lab.sweep import runs_of
 
-    if checkpoint is not None:
-        subject = subject_of_checkpoint(checkpoint, detector, Store(**external), whole=whole)
-        return {subject.name: (subject, {})}
     return {
         name: (subject_of_run(folder, Store(**external), whole=whole), values)
-        for name, (folder, values) in runs_of(run or Path()).items()
+        for name, (folder, values) in runs_of(run).items()
     }
+
+
+def _subject_of_checkpoint(
+    file: Path, *, detector: str, settings: list[str] | None, external: dict[str, Any], whole: bool
+) -> Subjects:
+    from pixelkin.config import build, override
+
+    with _laboratory("a checkpoint"):
+        from pixelkin.lab.external import Store
+        from pixelkin.lab.recipe import TrainConfig
+        from pixelkin.lab.scorer import subject_of_checkpoint
+
+    values = override({"data": "", "out": "", "detector": detector}, settings or [])
+    subject = subject_of_checkpoint(file, build(TrainConfig, values), Store(**external), whole=whole)
+    return {subject.name: (subject, {})}
 
 
 def _files(paths: list[str]) -> Iterator[Path | bytes]:

@@ -89,6 +89,16 @@ def put(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return changed
 
 
+def over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with ``changes`` put over them, table by table."""
+    merged = dict(values)
+    for key, value in changes.items():
+        was = merged.get(key)
+        tables = isinstance(was, Mapping) and isinstance(value, Mapping)
+        merged[key] = over(was, value) if tables else value  # type: ignore[arg-type]
+    return merged
+
+
 def _value(hint: Any, value: Any, key: str) -> Any:
     if isinstance(hint, UnionType) and isinstance(value, Mapping):
         hint = next((each for each in get_args(hint) if is_dataclass(each)), hint)

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from pixelkin.types import Verdict
 if TYPE_CHECKING:
     from pixelkin.benchmarks.layouts import Presence
     from pixelkin.data import DataFacts
+    from pixelkin.lab.detectors.base import Paper
     from pixelkin.lab.train import Progress
     from pixelkin.model import Model
 
@@ -82,6 +83,21 @@ def presence_in_words(presence: Sequence[Presence]) -> Iterator[str]:
         counts = f"{each.real:,} real, {each.generated:,} generated{published}" if each.layout else ""
         lacking = f"; lacking {', '.join(each.lacking)}" if each.lacking else ""
         yield f"{each.source:{wide}}  {each.state:18}  {counts}{lacking}".rstrip()
+
+
+def card_in_words(card: Paper, present: Mapping[str, bool], trained: str) -> Iterator[str]:
+    """A system of the laboratory, in a few lines.
+
+    Args:
+        card: of the system.
+        present: whether each of the published weights it needs is at hand.
+        trained: whether it was trained here, in words.
+    """
+    yield f"{typer.style(card.name, bold=True)}: {card.label}, by {card.looks_at}"
+    yield f"    {card.title} ({card.year}, {card.reference})"
+    needs = ", ".join(f"{need} ({'present' if there else 'missing'})" for need, there in present.items())
+    export = "no ONNX" if card.no_export else "ONNX"
+    yield f"    {card.parameters:,} parameters; needs {needs or 'no weights of others'}; {export}; {trained}"
 
 
 @contextmanager

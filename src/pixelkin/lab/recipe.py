@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixelkin.config import put, read_toml
+from pixelkin.config import over, read_toml
 from pixelkin.errors import ConfigError
 
 COUNTS = ("seed", "workers", "checkpoint_steps", "threads", "images_per_epoch", "fit_images", "patience")
@@ -38,8 +38,8 @@ def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
     if not table:
         raise ConfigError(f"{path} has no table [reduced]")
     if like := table.pop("like", ""):
-        values = put(values, read_toml(path.parent / like))
-    return put(values, table)
+        values = over(values, read_toml(path.parent / like))
+    return over(values, table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,9 +97,15 @@ def subject_of_run(run: Path, store: Store | None = None, *, whole: bool = False
 
 
 def subject_of_checkpoint(
-    file: Path, detector: str, store: Store | None = None, *, whole: bool = False
+    file: Path, config: TrainConfig, store: Store | None = None, *, whole: bool = False
 ) -> Subject:
-    """An official checkpoint of a detector, to be measured as published; ``whole`` as in `RunScorer`.
+    """An official checkpoint of a recipe's detector, to be measured as published.
+
+    Args:
+        file: the checkpoint; a folder where it is several files.
+        config: names the detector and its options, and how pictures are shown.
+        store: weights of others that the detector looks through.
+        whole: as in `RunScorer`.
 
     Raises:
         WeightsError: it is no checkpoint of that detector.
@@ -107,11 +113,10 @@ def subject_of_checkpoint(
         UnknownDetectorError: no detector has that name.
     """
     store = store or Store()
-    config = TrainConfig(data="", out="", detector=detector)
     network = new_detector(config, store, fresh=False)
     network.load_checkpoint(file)
     digest = sha256_of(file) if file.is_file() else folder_sha256(file)
-    return _subject(network.eval(), config, file.name, digest, store.random, whole)
+    return _subject(network.eval(), config, file.resolve().name, digest, store.random, whole)
 
 
 def _subject(

@@ -125,9 +125,11 @@ def load_but(module: nn.Module, tensors: Mapping[str, Tensor], head: Sequence[st
     Raises:
         WeightsError: as `load_strictly`.
     """
-    own = {name: value for name, value in module.state_dict().items() if name.startswith(tuple(head))}
+    # Files older than torch 0.4.1 do not count the batches a norm has seen.
+    kept = (*head, *(name for name in module.state_dict() if name.endswith("num_batches_tracked")))
+    own = {name: value for name, value in module.state_dict().items() if name.startswith(kept)}
     rest = {name: value for name, value in tensors.items() if not name.startswith(tuple(head))}
-    load_strictly(module, rest | own, where)
+    load_strictly(module, own | rest, where)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
 DETECTORS = {  # name: module and class; imported on first use, so that listing them needs no torch
     "npr": "npr:NPR",
+    "cnndetection": "cnndetection:CNNDetection",
+    "frank": "frank:Frank",
+    "durall": "durall:Durall",
+    "patchfor": "patchfor:Patchfor",
+    "f3net": "f3net:F3Net",
+    "sbi": "sbi:SBI",
+    "gandetection": "gandetection:GANDetection",
+    "bihpf": "bihpf:BiHPF",
+    "frepgan": "frepgan:FrePGAN",
+    "lgrad": "lgrad:LGrad",
+    "ojha": "ojha:Ojha",
+    "dire": "dire:DIRE",
 }
 
 

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pixelkin.degrade import shorter_side_to
+from pixelkin.images import from_pixels
 from pixelkin.lab.external import Store
 from pixelkin.lab.weights import Tensors, load_official, load_strictly
+from pixelkin.protocol import middle
 from pixelkin.tiles import sigmoid
 from pixelkin.types import Picture, Pixels
 
@@ -159,6 +162,16 @@ class Detector(nn.Module, ABC):
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """One score in [0, 1] for each picture of any size, in order."""
         return [float(sigmoid(logit)) for logit in self.log_odds(pictures)]
+
+
+def squared(picture: Picture, side: int) -> Picture:
+    """The shorter side brought to ``side`` by Pillow's bilinear filter, then the middle square of it.
+
+    A picture of ``side`` x ``side`` passes untouched.
+    """
+    if (picture.height, picture.width) == (side, side):
+        return picture
+    return from_pixels(middle(shorter_side_to(picture.pixels, side), side))
 
 
 def to_tensor(picture: Picture) -> Tensor:

@@ -1,0 +1,127 @@
+"""Train every system by its recipe's reduced settings, measure it, and write the record.
+
+    python benchmarks/systems.py [NAME ...] [--corpus corpus] [--out runs/reduced]
+
+The working folder holds ``corpus/`` with ``train``, ``wild-dev`` and ``held-out`` (docs/results.md says
+how to lay it out). What is there already is not made again, so that the command can be stopped and
+goes on. Beside the run on the corpus, each system is trained on a *control*: photographs against the
+same photographs with one pixel's value for each 2 x 2 cell (for a system that makes its own generated
+images, against those). A system that learns this but not the corpus is right in code and lacks data,
+time or a method that fits; one that learns neither is examined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pixelkin.config import build
+from pixelkin.data import find_images
+from pixelkin.images import read
+from pixelkin.lab.detectors import DETECTORS, detector_class
+from pixelkin.lab.recipe import TrainConfig, read_recipe
+from pixelkin.lab.record import CONDITIONS, FILE, SETS, differences, entry_of, write_entry
+from pixelkin.lab.runs import BEST
+from pixelkin.lab.weights import load_tensors
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+PER_SOURCE = {"held-out": 60, "wild-dev": 0}  # images measured of each source; 0 for all
+CONTROL = {"images_per_epoch": 1200, "epochs": 1, "validation_images": 200}
+CONTROL_PHOTOGRAPHS = 300
+# Settings that say where and by whom, not how.
+PLACES = ["data", "out", "validation", "sources", "tile", "most_tiles", "workers", "validation_images"]
+
+
+def main() -> None:
+    """Train, measure and record the systems named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(DETECTORS))
+    for name, default in (("corpus", "corpus"), ("out", "runs/reduced"), ("record", FILE)):
+        parser.add_argument(f"--{name}", type=Path, default=Path(default))
+    asked = parser.parse_args()
+    for name in asked.names:
+        print(name, flush=True)
+        run_system(name, asked.corpus, asked.out, asked.record)
+
+
+def run_system(name: str, corpus: Path, out: Path, record: Path) -> None:
+    """One system: two trainings, four measurements, an entry."""
+    recipe, run, controlled = RECIPES / f"{name}.toml", out / name, out / f"{name}-control"
+    control = plant_control(name, corpus / "train" / "0_real" / "bsds500", out)
+    external = ["--allow-random-init", "--cache", str(out / "cache")]
+    train(recipe, run, [f"data={corpus / 'train'}"], external)
+    settings = [f"data={control}", "sources=[]", "degradations={}", "fit_images=1200"]
+    settings += [f"{key}={value}" for key, value in CONTROL.items()]
+    train(recipe, controlled, settings, external)
+    reports: dict[str, dict[str, Path]] = {}
+    for images in SETS:
+        for condition, chain in CONDITIONS.items():
+            report = out / "reports" / f"{name}-{images}-{condition}"
+            reports.setdefault(images, {})[condition] = report
+            if not (report / "report.json").exists():
+                measured = ["--data", str(corpus / images), "--limit", str(PER_SOURCE[images])]
+                pixelkin(
+                    "evaluate",
+                    "--run",
+                    str(run),
+                    *measured,
+                    "--degrade",
+                    chain,
+                    "--out",
+                    str(report),
+                    *external,
+                )
+    paper, reduced = read_recipe(recipe), read_recipe(recipe, reduced=True)
+    ours = differences(*(vars_of(build(TrainConfig, values)) for values in (paper, reduced)))
+    for place in PLACES:
+        ours.pop(place, None)
+    _, facts = load_tensors(controlled / BEST)
+    auc = round(facts["state"]["history"][-1]["auc"], 4)
+    write_entry(name, entry_of(run, reports, control=auc, changed=ours), record)
+
+
+def train(recipe: Path, run: Path, settings: list[str], external: list[str]) -> None:
+    """Train a run to its end, or leave it as it is where it has got there."""
+    words = [word for setting in [f"out={run}", *settings] for word in ("--set", setting)]
+    pixelkin("train", str(recipe), "--reduced", "--resume", *words, *external)
+
+
+def plant_control(name: str, photographs: Path, out: Path) -> Path:
+    """The control problem of a system, as a labelled folder."""
+    kind = detector_class(name)
+    root = out / ("control-images" + f"-{name}" * kind.from_photographs)
+    if root.exists():
+        return root
+    for place, file in enumerate(find_images(photographs)[:CONTROL_PHOTOGRAPHS]):
+        pixels = read(file).pixels[:256, :256]
+        if kind.from_photographs:
+            made = kind().example(pixels, np.random.default_rng(place))
+        else:
+            made = pixels[::2, ::2].repeat(2, 0).repeat(2, 1)
+        for folder, shown in (("0_real", pixels), ("1_fake", made)):
+            kept = root / "photographs" / folder / f"{place:03}.png"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(shown).save(kept)
+    return root
+
+
+def vars_of(config: TrainConfig) -> dict[str, Any]:
+    """A recipe's settings as they are recorded."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def pixelkin(*words: str) -> None:
+    """Run a command as a person would type it."""
+    subprocess.run([sys.executable, "-m", "pixelkin", *words], check=True)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()
