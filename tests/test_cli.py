@@ -15,6 +15,7 @@ from tiny import EXAMPLES, RECIPE, plant
 from tiny import settings as words
 
 from pixelkin import __version__, cli
+from pixelkin.cli.judging import CAUTION
 from pixelkin.images import read
 from pixelkin.models import DEFAULT, SHIPPED
 
@@ -55,7 +56,7 @@ def test_detect_says_verdict_probability_size_and_path(run):
     assert first.endswith("photo-chelsea.png")
     assert "451 x 300 PNG" in first
     assert second.endswith("photo-coffee.png")
-    assert err == cli.CAUTION + "\n"
+    assert err == CAUTION + "\n"
 
 
 def test_detect_json_is_one_object_a_line_with_every_key(run):

@@ -93,7 +93,7 @@ def card_in_words(card: Paper, present: Mapping[str, bool], trained: str) -> Ite
         present: whether each of the published weights it needs is at hand.
         trained: whether it was trained here, in words.
     """
-    yield f"{typer.style(card.name, bold=True)}: {card.label}, by {card.looks_at}"
+    yield f"{typer.style(card.name, bold=True)}: {card.label}, looking at {card.looks_at}"
     yield f"    {card.title} ({card.year}, {card.reference})"
     needs = ", ".join(f"{need} ({'present' if there else 'missing'})" for need, there in present.items())
     export = "no ONNX" if card.no_export else "ONNX"

@@ -65,10 +65,11 @@ def read_record(file: Path = FILE) -> dict[str, Trained]:
 
 
 def write_entry(system: str, entry: Trained, file: Path = FILE) -> None:
-    """Put one system's entry into the record."""
+    """Put one system's entry into the record, a line of the file."""
     entries = json.loads(file.read_text("utf-8")) if file.exists() else {}
     entries[system] = dataclasses.asdict(entry)
-    write_atomically(file, (json.dumps(dict(sorted(entries.items())), indent=1) + "\n").encode())
+    lines = (f"{json.dumps(name)}: {json.dumps(entries[name], sort_keys=True)}" for name in sorted(entries))
+    write_atomically(file, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
     read_record.cache_clear()
 
 
@@ -116,5 +117,5 @@ def _figures(report: Path) -> dict[str, list[float | None]]:
     mean = json.loads((report / "report.json").read_text("utf-8"))["mean"]
     return {
         name: [None if v is None else round(v, 4) for v in mean[name].values()]
-        for name in ("auc", "ap", "acc")
+        for name in ("auc", "acc")
     }

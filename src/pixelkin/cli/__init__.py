@@ -1,0 +1,56 @@
+"""The command line. Commands only translate; the work is done by the library.
+
+Each command imports what it needs, so that ``--help`` answers without loading torch or a runtime.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pixelkin import __version__
+from pixelkin.cli import judging, measuring, training
+from pixelkin.errors import PixelkinError
+
+NOT_DONE = 2
+COMMANDS = (  # in the order that --help lists them
+    judging.detect,
+    training.train,
+    measuring.evaluate,
+    measuring.compare,
+    measuring.benchmarks,
+    training.export,
+    training.detectors,
+    judging.models,
+)
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixelkin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Tell generated images from photographs by how neighbouring pixels are related."""
+
+
+def main() -> None:
+    """Entry point: what went wrong on purpose, or with a file, is a sentence and exit status 2."""
+    try:
+        app()
+    except (PixelkinError, OSError) as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(NOT_DONE) from error
