@@ -236,9 +236,9 @@ def test_a_classifier_s_own_statistics_are_applied_before_it(transform, monkeypa
     detector.equip(Store(), fresh=False)
     shown = picture(32, 32)
     detector.maps(detector.prepare(shown)[None])
-    torch.testing.assert_close(
-        seen[0], detector.normalise(torch.from_numpy(shown.pixels).permute(2, 0, 1))[None]
-    )
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in lgrad.STATISTICS[transform])
+    pixels = torch.from_numpy(shown.pixels).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(seen[0], (pixels - mean) / deviation)
 
 
 @needs_lite0

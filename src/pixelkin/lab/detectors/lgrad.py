@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pixelkin.errors import ConfigError, MissingWeightsError
+from pixelkin.errors import ConfigError
 from pixelkin.lab import stylegan
 from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet, ResNet50
 from pixelkin.lab.detectors.base import IMAGENET, Detector, Paper, squared, to_tensor
@@ -63,7 +63,6 @@ class LGrad(Detector, ResNet50):
         check(size, transform)
         super().__init__()
         self.side, self.transform = size or None, transform
-        self.frozen: Frozen | None = None
 
     def prepare(self, picture: Picture) -> Tensor:
         if self.side:
@@ -82,11 +81,7 @@ class LGrad(Detector, ResNet50):
         Raises:
             MissingWeightsError: no network to differentiate was taken by `equip`.
         """
-        frozen = self.frozen
-        if frozen is None:
-            raise MissingWeightsError(
-                f"{self.card.name} looks through {self.transform}: `equip` it from a Store first"
-            )
+        frozen = self.through(self.transform)
         return frozen.kept(batch, lambda items: eight_bits(gradient(frozen, items)))
 
     def equip(self, store: Store, *, fresh: bool) -> None:

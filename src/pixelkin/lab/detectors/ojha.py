@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
+from pixelkin.errors import ConfigError, WeightsError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
@@ -91,7 +91,6 @@ class Ojha(Detector):
         self.side = ENCODERS[encoder].side
         if encoder != CLIP:
             self.card = replace(self.card, no_export="")  # type: ignore[misc]  # a small network can be in it
-        self.frozen: Frozen | None = None
         self.fc = nn.Linear(ENCODERS[encoder].features, 1)
         nn.init.normal_(self.fc.weight, std=0.02)
 
@@ -107,19 +106,12 @@ class Ojha(Detector):
         return (pixels.float() / 255 - mean) / deviation
 
     def forward(self, batch: Tensor) -> Tensor:
-        return self.fc(self._encoder.kept(batch, self._encoder)).squeeze(-1)
+        encoder = self.through(self.encoder)
+        return self.fc(encoder.kept(batch, encoder)).squeeze(-1)
 
     def from_pixels(self, tiles: Tensor) -> Tensor:
         # Past the cache, which no graph can ask.
-        return self.fc(self._encoder(self.normalise(tiles))).squeeze(-1)
-
-    @property
-    def _encoder(self) -> Frozen:
-        if self.frozen is None:
-            raise MissingWeightsError(
-                f"{self.card.name} looks through {self.encoder}: `equip` it from a Store first"
-            )
-        return self.frozen
+        return self.fc(self.through(self.encoder)(self.normalise(tiles))).squeeze(-1)
 
     def equip(self, store: Store, *, fresh: bool) -> None:
         del fresh  # the linear layer starts from chance
