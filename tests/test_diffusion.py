@@ -10,8 +10,16 @@ from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError, DataError, WeightsError
 from pixelkin.images import encode
-from pixelkin.lab.denoiser import SmallDenoiser, load_small, main, train_denoiser, velocity_loss
-from pixelkin.lab.diffusion import AdmDenoiser, adm_unet, from_adm, invert, levels, load_adm, reconstruct
+from pixelkin.lab.frozen.denoiser import SmallDenoiser, load_small, main, train_denoiser, velocity_loss
+from pixelkin.lab.frozen.diffusion import (
+    AdmDenoiser,
+    adm_unet,
+    from_adm,
+    invert,
+    levels,
+    load_adm,
+    reconstruct,
+)
 from pixelkin.lab.weights import load_strictly, save_tensors
 
 STEPS = 20
@@ -277,7 +285,7 @@ def test_every_tensor_of_the_published_adm_has_its_place():
 
 
 def test_tensors_of_another_network_are_refused(monkeypatch):
-    monkeypatch.setattr("pixelkin.lab.diffusion.adm_unet", lambda: adm_unet(**SMALL, head=16))
+    monkeypatch.setattr("pixelkin.lab.frozen.diffusion.adm_unet", lambda: adm_unet(**SMALL, head=16))
     tensors = random_tensors(official_shapes(**SMALL))
     assert isinstance(load_adm({k: v.float() for k, v in tensors.items()}, "here"), AdmDenoiser)
     with pytest.raises(WeightsError, match=r"here: .*1 unknown \(label_emb\.weight\)"):

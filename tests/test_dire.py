@@ -8,10 +8,10 @@ from torch import nn
 from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import ResNet50
-from pixelkin.lab.denoiser import SmallDenoiser
 from pixelkin.lab.detectors.dire import ADM, DIRE, ErrorMap, middle_square
-from pixelkin.lab.diffusion import invert, reconstruct
 from pixelkin.lab.external import Store
+from pixelkin.lab.frozen.denoiser import SmallDenoiser
+from pixelkin.lab.frozen.diffusion import invert, reconstruct
 from pixelkin.lab.weights import save_tensors
 
 
@@ -113,7 +113,7 @@ def test_precomputed_maps_need_no_denoiser():
 
 def test_without_a_denoiser_it_says_what_is_missing(tmp_path):
     detector = small()
-    with pytest.raises(MissingWeightsError, match=rf"{ADM}: bring it by equip"):
+    with pytest.raises(MissingWeightsError, match=f"looks through {ADM}: `equip`"):
         detector.score([picture()])
     with pytest.raises(MissingWeightsError, match=r"options\.denoiser=FILE"):
         detector.equip(Store(tmp_path), fresh=False)

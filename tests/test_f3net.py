@@ -13,7 +13,7 @@ from pixelkin.lab.backbones import Xception
 from pixelkin.lab.detectors.f3net import TRUNK, F3Net, widened
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.external import Store
-from pixelkin.lab.frequency_bands import (
+from pixelkin.lab.representations.bands import (
     BandDecomposition,
     LocalStatistics,
     MixBlock,
@@ -24,7 +24,7 @@ from pixelkin.lab.frequency_bands import (
     statistics_masks,
     windowed_dct,
 )
-from pixelkin.lab.spectra import dct_matrix
+from pixelkin.lab.representations.spectra import dct_matrix
 from pixelkin.types import Card
 
 TABLE = {"fad": 21_171_246, "lfs": 20_812_514, "both": 41_983_759}  # of section 6 of baselines.md

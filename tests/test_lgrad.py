@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError, ExportError, MissingWeightsError
 from pixelkin.images import from_pixels
-from pixelkin.lab import stylegan
 from pixelkin.lab.detectors import lgrad
 from pixelkin.lab.detectors.lgrad import LGrad, eight_bits, gradient
 from pixelkin.lab.export import to_onnx
 from pixelkin.lab.external import ASSETS, Frozen, Store, located
+from pixelkin.lab.frozen import stylegan
 from pixelkin.types import Card
 
 LITE0 = "efficientnet-lite0-imagenet"

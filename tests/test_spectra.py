@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import interp1d
 
-from pixelkin.lab.spectra import (
+from pixelkin.lab.representations.spectra import (
     azimuthal_mean,
     centred_fourier,
     dct2,

@@ -19,7 +19,7 @@ from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
 from pixelkin.lab.external import Store
-from pixelkin.lab.spectra import (
+from pixelkin.lab.representations.spectra import (
     LEAST_MAGNITUDE,
     centred_fourier,
     high_pass,

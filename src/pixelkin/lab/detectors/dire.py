@@ -17,10 +17,10 @@ from pixelkin.degrade import resize_to
 from pixelkin.errors import ConfigError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import ResNet50
-from pixelkin.lab.denoiser import load_small
 from pixelkin.lab.detectors.base import IMAGENET, SIGNED, Detector, Paper, to_tensor
-from pixelkin.lab.diffusion import invert, load_adm, reconstruct, timesteps
 from pixelkin.lab.external import Frozen, Store
+from pixelkin.lab.frozen.denoiser import load_small
+from pixelkin.lab.frozen.diffusion import invert, load_adm, reconstruct, timesteps
 from pixelkin.lab.weights import Tensors, load_but, sha256_of
 from pixelkin.types import Picture, Pixels
 
@@ -34,7 +34,7 @@ class DIRE(Detector):
         size: side that pictures are brought to before the diffusion model, pixels; a multiple of 32.
         crop: side of the part of the error map that is classified: any part in training, the middle after.
         steps: DDIM steps to noise, and as many back; a divisor of 1000.
-        denoiser: file of a small denoiser made by `pixelkin.lab.denoiser`; empty for ADM.
+        denoiser: file of a small denoiser made by `pixelkin.lab.frozen.denoiser`; empty for ADM.
         precomputed: pictures are error maps already, and no diffusion model is needed.
     """
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
-from pixelkin.lab.spectra import Matrix, azimuthal_mean, log_magnitude, luma, resampled
+from pixelkin.lab.representations.spectra import Matrix, azimuthal_mean, log_magnitude, luma, resampled
 from pixelkin.types import Picture
 
 CLASSIFIERS = ("logistic", "svm")

@@ -20,8 +20,8 @@ from pixelkin.errors import ConfigError, WeightsError
 from pixelkin.lab.backbones import XCEPTION_CHANNELS, Xception
 from pixelkin.lab.detectors.base import SIGNED, Detector, Paper, squared, to_tensor
 from pixelkin.lab.external import Store
-from pixelkin.lab.frequency_bands import BandDecomposition, LocalStatistics, Log, MixBlock
-from pixelkin.lab.spectra import dct_matrix
+from pixelkin.lab.representations.bands import BandDecomposition, LocalStatistics, Log, MixBlock
+from pixelkin.lab.representations.spectra import dct_matrix
 from pixelkin.lab.weights import Tensors, load_but
 from pixelkin.types import Picture
 

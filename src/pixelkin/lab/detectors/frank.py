@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pixelkin.errors import ConfigError, DataError, NotFittedError, WeightsError
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.detectors.base import Detector, Paper, squared, to_tensor
-from pixelkin.lab.spectra import dct2, log_dct, luma
+from pixelkin.lab.representations.spectra import dct2, log_dct, luma
 from pixelkin.lab.weights import Tensors, load_official, load_strictly
 from pixelkin.types import Picture
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pixelkin.errors import ConfigError
-from pixelkin.lab import stylegan
 from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet, ResNet50
 from pixelkin.lab.detectors.base import IMAGENET, Detector, Paper, squared, to_tensor
 from pixelkin.lab.external import Frozen, Store
+from pixelkin.lab.frozen import stylegan
 from pixelkin.lab.weights import load_but
 from pixelkin.types import Picture
 

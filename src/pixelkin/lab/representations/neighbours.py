@@ -1,4 +1,4 @@
-"""Pure maps from pixels to the signal a method looks at.
+"""Neighbouring pixel relationships: NPR, Eq. 4 of Tan et al. 2024.
 
 Each takes and returns float tensors shaped (..., H, W), keeps the device and dtype of its input,
 and is differentiable unless its docstring says otherwise.

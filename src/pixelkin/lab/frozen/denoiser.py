@@ -1,6 +1,6 @@
 """A small denoiser that DIRE can look through in ADM's stead, and its training.
 
-    python -m pixelkin.lab.denoiser --data PHOTOGRAPHS --out FILE --minutes 6
+    python -m pixelkin.lab.frozen.denoiser --data PHOTOGRAPHS --out FILE --minutes 6
 
 Ho et al. 2020 (arXiv 2006.11239, Algorithm 1): a crop of a photograph is mixed with noise at a random
 timestep, and the network is to tell the two apart; its error is measured on the velocity.
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from pixelkin.data import find_images
 from pixelkin.errors import ConfigError, DataError, ImageError, PixelkinError, WeightsError
 from pixelkin.images import read
-from pixelkin.lab.diffusion import TRAINED, levels, unet
+from pixelkin.lab.frozen.diffusion import TRAINED, levels, unet
 from pixelkin.lab.weights import load_strictly, load_tensors, save_tensors
 from pixelkin.types import Pixels
 
@@ -81,7 +81,9 @@ def load_small(path: Path) -> SmallDenoiser:
     """
     tensors, facts = load_tensors(path)
     if "denoiser" not in facts:
-        raise WeightsError(f"{path}: holds no denoiser: one is made by python -m pixelkin.lab.denoiser")
+        raise WeightsError(
+            f"{path}: holds no denoiser: one is made by python -m pixelkin.lab.frozen.denoiser"
+        )
     denoiser = SmallDenoiser(**facts["denoiser"])
     load_strictly(denoiser, tensors, path)
     return denoiser
@@ -175,7 +177,7 @@ def _crops(photographs: list[Path], count: int, side: int, rng: np.random.Genera
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m pixelkin.lab.denoiser", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pixelkin.lab.frozen.denoiser", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--minutes", type=float, default=6.0, help="stop after so many")

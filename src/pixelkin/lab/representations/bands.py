@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pixelkin.lab.spectra import dct_matrix
+from pixelkin.lab.representations.spectra import dct_matrix
 
 Log = Literal["before", "after"]
 

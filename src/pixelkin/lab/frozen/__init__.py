@@ -1,0 +1,1 @@
+"""Networks that a system looks through and does not train."""
