@@ -39,7 +39,8 @@ from pixelkin.robustness import CLEAN, Condition
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PER_SOURCE = {"held-out": 40, "wild-dev": 0}  # images measured of each source; 0 for all
-CONTROL = {"images_per_epoch": 1200, "epochs": 1, "validation_images": 200}
+# Small batches for many steps: where first weights are tiny, batch norms take over a hundred to settle.
+CONTROL = {"images_per_epoch": 1200, "batch": 8, "epochs": 1, "validation_images": 200}
 CONTROL_PHOTOGRAPHS = 300
 # Settings that say where and by whom, not how.
 PLACES = ["data", "out", "validation", "sources", "tile", "workers", "validation_images"]
