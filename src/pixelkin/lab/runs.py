@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelkin import config as settings
-from pixelkin.errors import ConfigError, RunError
+from pixelkin.errors import ConfigError, MissingExtraError, RunError
 from pixelkin.lab import weights
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
@@ -39,6 +39,7 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
     Raises:
         MissingWeightsError: a file is not there.
         ConfigError: an option is unknown, or has no such value.
+        MissingExtraError: a package that it looks through is not installed.
     """
     kind = detector_class(config.detector)
     known = list(signature(kind).parameters)
@@ -47,8 +48,11 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
         raise ConfigError(f"no option of {config.detector} is named {unknown[0]!r}; the names are: {names}")
     with _seeded(config.seed):
         detector = kind(**config.options)
-    with _seeded(config.seed):  # what stands in for a missing file is the same in every process
-        detector.equip(store, fresh=fresh)
+    try:
+        with _seeded(config.seed):  # what stands in for a missing file is the same in every process
+            detector.equip(store, fresh=fresh)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(config.detector, "lab", error.name) from error
     return detector
 
 

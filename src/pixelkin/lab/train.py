@@ -6,10 +6,8 @@ step, so a run killed anywhere and resumed reaches the weights of one that was n
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ from pixelkin.lab import weights
 from pixelkin.lab.batches import Crops, part, plan_epoch, reordered
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
+from pixelkin.lab.machine import started
 from pixelkin.lab.optimisers import climbed, merit, optimiser_of, step_size
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import (
@@ -118,7 +117,7 @@ def train(
         raise RunError(f"{run} already holds a run: give --resume to go on with it, or another --out")
     store = store or Store()
     detector = new_detector(config, store, fresh=not (run / LAST).exists())
-    fabric = _fabric(config)
+    fabric = started(config)
     facts, training, validation = _data(run, config, fabric)
     on_facts(facts)
     trainer = _Trainer(fabric, config, run, detector, store.facts(), training, validation)
@@ -332,44 +331,6 @@ def validate(
         "accuracy": accuracy(logits, labels, threshold=0.0),
         "loss": float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits)))),
     }
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc to keep large freed blocks for reuse; elsewhere nothing happens.
-
-    By default each activation over 32 MB is mapped and page-faulted anew at every step, which
-    cost 8 % of a training step and more where it was measured (docs/benchmarks.md).
-    """
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    if hasattr(os, "confstr") and "glibc" in (_libc_version() or ""):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 2**30)
-
-
-def _libc_version() -> str | None:
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION")
-    except (ValueError, OSError):
-        return None
-
-
-def _fabric(config: TrainConfig) -> Fabric:
-    keep_freed_memory()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    launched = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # set by torchrun
-    devices = launched or config.devices
-    many = int(os.environ.get("WORLD_SIZE", devices)) > 1
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=devices,
-        num_nodes=int(os.environ.get("WORLD_SIZE", devices)) // devices,
-        strategy="ddp" if many else "auto",
-        precision=config.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
 
 
 def _data(
