@@ -184,6 +184,7 @@ def test_standard_input_is_judged():
     assert program("detect", "-", "--json", input=b"").returncode == 1
 
 
+@pytest.mark.alone
 def test_help_answers_at_once_and_loads_neither_torch_nor_a_runtime():
     times = []
     for _ in range(5):

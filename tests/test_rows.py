@@ -166,6 +166,7 @@ def test_a_kept_evaluation_is_reported_again_without_model_or_images(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hundred_thousand_rows_are_reported_in_thirty_seconds(tmp_path):
     scored = [row for place in range(38) for row in noisy(f"source{place:02}", 1316, seed=place)]
     assert len(scored) > 100_000

@@ -13,6 +13,16 @@ from pixelkin.errors import ConfigError
 if TYPE_CHECKING:
     from pixelkin.measure import Subject
 
+OfCheckpoint = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value of its recipe, as options.size=128.")
+]
+Degrade = Annotated[
+    str,
+    typer.Option(
+        help="What images go through first, as in resize:0.75,jpeg:80 (jpeg webp resize fit square blur "
+        "noise crop screenshot)."
+    ),
+]
 Subjects = dict[str, tuple["Subject", dict[str, Any]]]  # what is measured, by name, with what a sweep set
 
 
@@ -23,26 +33,13 @@ def evaluate(
     run: Annotated[Path | None, typer.Option(help="Folder of a training run or sweep.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="An official .pth file of --detector.")] = None,
     detector: Annotated[str, typer.Option(help="System that --checkpoint is of.")] = "npr",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="key=value of its recipe, as options.size=128."),
-    ] = None,
+    settings: OfCheckpoint = None,
     scores: Annotated[Path | None, typer.Option(help="Scores kept before: report them, no model.")] = None,
     benchmark: Annotated[str, typer.Option(help="A published evaluation; see `pixelkin benchmarks`.")] = "",
-    robustness: Annotated[
-        bool, typer.Option("--robustness", help="Score the images under 33 degradations, too.")
-    ] = False,
+    robustness: Annotated[bool, typer.Option("--robustness", help="Under 33 degradations, too.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Tell what the files alone give away.")] = False,
-    degrade: Annotated[
-        str,
-        typer.Option(
-            help="What images go through first, as in resize:0.75,jpeg:80 (jpeg webp resize fit square blur "
-            "noise crop screenshot)."
-        ),
-    ] = "",
-    limit: Annotated[
-        int, typer.Option(min=0, help="Images of each label of each source at the most; 0 for all.")
-    ] = 0,
+    degrade: Degrade = "",
+    limit: Annotated[int, typer.Option(min=0, help="Images of each label of each source; 0 for all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images; 0 for this one.")] = 1,
     weights_dir: WeightsDir = None,

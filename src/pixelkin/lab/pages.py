@@ -81,7 +81,12 @@ def _method(card: Paper) -> Iterator[str]:
     if card.choices:
         yield f"- Our choices: {card.choices}"
     yield f"- ONNX: {'no: ' + card.no_export if card.no_export else 'yes, through the parity gate'}."
-    yield f"- Here: {trained_in_words(card.name)}."
+    words = trained_in_words(card.name)
+    yield f"- {words[0].upper()}{words[1:]}."
+    yield (
+        f"- Code: [{card.name}.py](../src/pixelkin/lab/detectors/{card.name}.py); "
+        f"recipe: [{card.name}.toml](../recipes/{card.name}.toml)."
+    )
 
 
 def _assets() -> Iterator[str]:
