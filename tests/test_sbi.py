@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from pixelkin.errors import ConfigError, MissingWeightsError
 from pixelkin.images import from_pixels
 from pixelkin.lab.detectors import sbi
+from pixelkin.lab.detectors.base import squared
 from pixelkin.lab.detectors.sbi import SBI
 from pixelkin.lab.external import ASSETS, Store
 
@@ -67,15 +68,16 @@ def test_with_a_size_the_face_is_cut_out_and_brought_to_it(monkeypatch):
     monkeypatch.setattr(sbi, "crop_face", lambda pixels: pixels[10:90, 20:100])
     x = detector.prepare(from_pixels(noise(300, 200)))
     assert x.shape == (3, 96, 96)
-    face = SBI("b0").prepare(from_pixels(sbi._squared(noise(300, 200)[10:90, 20:100], 96)))
+    face = SBI("b0").prepare(squared(from_pixels(noise(300, 200)[10:90, 20:100]), 96))
     torch.testing.assert_close(x, face)
     whole = detector.prepare(from_pixels(noise(96, 96)))
     torch.testing.assert_close(whole, torch.from_numpy(noise(96, 96)).permute(2, 0, 1) / 255)
 
 
 def test_without_a_face_it_is_the_middle_of_the_picture():
-    assert sbi._squared(noise(200, 300), 100).shape == (100, 100, 3)
-    assert sbi._squared(noise(100, 140), 100).tolist() == noise(100, 140)[:, 20:120].tolist()
+    assert squared(from_pixels(noise(200, 300)), 100).pixels.shape == (100, 100, 3)
+    middle = squared(from_pixels(noise(100, 140)), 100).pixels
+    assert middle.tolist() == noise(100, 140)[:, 20:120].tolist()
 
 
 def test_a_published_checkpoint_loads(paper, tmp_path):

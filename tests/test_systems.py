@@ -1,15 +1,20 @@
 """Every system through the commands: trained, measured, and where it can be exported, run without torch."""
 
 import json
-from pathlib import Path
+import re
 
 import pytest
+import torch
 from tiny import EXAMPLES, RECIPE, plant
 
 from pixelkin import cli
+from pixelkin.errors import ConfigError
 from pixelkin.lab.detectors import DETECTORS, detector_class
-from pixelkin.lab.external import ASSETS, located
-from pixelkin.lab.runs import BEST, load_run
+from pixelkin.lab.external import ASSETS, Store, located
+from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.runs import load_run, new_detector
+from pixelkin.lab.scorer import subject_of_checkpoint
+from pixelkin.model import load
 
 SIDE = 64
 LITE0 = "efficientnet-lite0-imagenet"
@@ -74,6 +79,9 @@ def test_a_system_is_trained_measured_and_exported_by_the_commands(name, data, r
     status, said, err = run("detect", EXAMPLES / "photo-flower.jpg", "--model", model, "--json")
     assert status == 0, err
     assert json.loads(said)["model"] == "run"
+    card = load(model).card
+    assert card.paper.startswith(detector_class(name).card.label)
+    assert ("not comparable" in card.limits) == bool(missing)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +103,64 @@ def test_what_a_system_cannot_start_from_is_said_and_nothing_is_written(argument
     assert not out.exists()
 
 
-def test_a_checkpoint_of_another_system_is_one_sentence(data, run, tmp_path):
-    trained, out = tmp_path / "run", tmp_path / "report"
-    run("train", *words("durall", data, trained))
-    status, _, err = run(
-        "evaluate", "--data", data, "--checkpoint", trained / BEST, "--detector", "npr", "--out", out
-    )
+@pytest.mark.parametrize(
+    ("checkpoint", "told"),
+    [
+        ({"model": detector_class("durall")().state_dict()}, "not weights of NPR: 146 missing"),
+        ({"weights": [1, 2]}, "holds no state dict"),
+        (None, "no checkpoint that can be read"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_one_sentence(checkpoint, told, data, run, tmp_path):
+    file, out = tmp_path / "other.pth", tmp_path / "report"
+    if checkpoint:
+        torch.save(checkpoint, file)
+    arguments = ["--data", data, "--checkpoint", file, "--detector", "npr", "--out", out]
+    status, _, err = run("evaluate", *arguments)
     assert status == 2
-    assert len(err.strip().splitlines()[-1]) < 300
-    assert not Path(out).exists()
+    assert told in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("npr", "resized to 256 x 256"),
+        ("patchfor", "the whole picture"),
+        ("gandetection", "the whole picture"),
+    ],
+)
+def test_a_published_checkpoint_is_shown_what_its_program_shows(name, shown, tmp_path):
+    detector = detector_class(name)(**OPTIONS.get(name, {}))
+    if name == "gandetection":
+        for asset, network in zip(detector.card.checkpoints, detector.networks, strict=True):
+            names = {
+                f"efficientnet.{k}".replace("efficientnet._fc", "classifier"): v
+                for k, v in network.state_dict().items()
+            }
+            torch.save({"net": names}, tmp_path / ASSETS[asset].file)
+        file = tmp_path
+    else:
+        file = tmp_path / "file.pth"
+        own = {name.removeprefix("trunk."): value for name, value in detector.state_dict().items()}
+        torch.save(own, file)
+    recipe = {"detector": name, "options": OPTIONS.get(name, {})}
+    assert subject_of_checkpoint(file, recipe).input.startswith(shown)
+    tiled = subject_of_checkpoint(file, recipe | {"policy": "native"}).input
+    assert tiled.startswith("the whole picture at native" if name == "gandetection" else "at most 16")
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "told"),
+    [
+        ("frank", {"size": "big"}, "options.size takes a whole number, not 'big'"),
+        ("frank", {"size": 64.5}, "options.size takes a whole number"),
+        ("patchfor", {"vote": "loudest"}, "options.vote takes one of after, before, fraction"),
+        ("lgrad", {"transform": ["a"]}, "options.transform takes text"),
+        ("npr", {"reference": "least"}, "options.reference takes"),
+        ("dire", {"precomputed": 1}, "options.precomputed takes true or false"),
+    ],
+)
+def test_an_option_of_another_type_is_named(name, option, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        new_detector(TrainConfig(data="-", out="-", detector=name, options=option), Store(), fresh=False)

@@ -13,9 +13,12 @@ from tiny import RECIPE, plant
 from tiny import settings as words
 
 from pixelkin import config as settings
-from pixelkin.errors import RunError
+from pixelkin.errors import ConfigError, RunError, WeightsError
+from pixelkin.lab.batches import share
+from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.lab.runs import BEST, DATA, LAST, load_run
+from pixelkin.lab.runs import BEST, DATA, LAST, load_run, same_networks
+from pixelkin.lab.scorer import subject_of_run
 from pixelkin.lab.train import train
 from pixelkin.lab.weights import load_tensors
 
@@ -110,13 +113,89 @@ def test_two_processes_under_torchrun_train_one_network(data, tmp_path):
         "--master-port=0",
         "--standalone",
     ]
-    command += ["-m", "pixelkin", "train", f"--data={data}", f"--out={run}", *words()]
+    # A patience, too: the processes have to agree on when to end.
+    command += ["-m", "pixelkin", "train", f"--data={data}", f"--out={run}", *words(patience=9)]
     done = subprocess.run(command, env=QUICK, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     _, facts = load_tensors(run / LAST)
     assert facts["state"]["step"] == 10
     assert len(facts["state"]["history"]) == 2
     load_run(run)
+
+
+WAYS = {  # every kind of step, schedule and image that a recipe can ask for, each in some system
+    "sharp steps on twins": {
+        "detector": "sbi",
+        "options": {"variant": "b0"},
+        "optimiser": "sgd",
+        "momentum": 0.9,
+        "rho": 0.05,
+        "schedule": "linear",
+        "lr_decay_epochs": 1,
+    },
+    "fitted, and descended by a plateau": {
+        "detector": "frank",
+        "options": {"size": 32},
+        "schedule": "plateau",
+        "patience": 1,
+        "keep": "accuracy",
+        "lr": 1e-3,
+    },
+    "the same crops, in another order": {"same_crops": True, "optimiser": "adamw", "weight_decay": 0.1},
+}
+
+OF_WAYS = {"epochs": 2, "images_per_epoch": 24, "checkpoint_steps": 1}
+
+
+@pytest.mark.parametrize("values", WAYS.values(), ids=WAYS)
+def test_however_it_steps_a_stopped_run_equals_one_that_was_not(values, data, tmp_path):
+    store = Store(allow_random=True)
+    one, other = (recipe(data, tmp_path / name, **OF_WAYS | values) for name in ("one", "other"))
+    train(one, store)
+    steps = [-1]
+    while len(set(steps)) == len(steps):  # until a run adds none
+        train(other, store, resume=True, minutes=1e-3)
+        steps.append(load_tensors(tmp_path / "other" / LAST)[1]["state"]["step"])
+    assert len(steps) > 3
+    assert_same_weights(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_system_that_is_only_fitted_needs_no_step(data, tmp_path):
+    run = train(recipe(data, tmp_path / "run", detector="durall", options={"length": 22}, fit_images=24))
+    _, facts = load_tensors(run / LAST)
+    assert facts["state"]["step"] == 0
+    assert facts["state"]["history"][0]["auc"] > 0.5
+    assert facts["state"]["seconds"] > 0
+    again = train(recipe(data, run, detector="durall", options={"length": 22}, fit_images=24), resume=True)
+    assert load_tensors(again / LAST)[1]["state"] == facts["state"]
+
+
+def test_what_random_values_stood_in_for_is_remembered_when_a_run_goes_on(data, tmp_path):
+    values = {"detector": "sbi", "options": {"variant": "b4"}, "images_per_epoch": 8, "batch": 4}
+    values |= {"options": {"variant": "lite0"}, "crop": 32}
+    lacking = Store(tmp_path, allow_random=True)
+    lacking.random.append("a network")
+    run = train(recipe(data, tmp_path / "run", epochs=1, **values), lacking)
+    train(recipe(data, tmp_path / "run", epochs=2, **values), Store(), resume=True)
+    assert load_run(run, LAST)[2]["external"]["random"] == ["a network"]
+    assert "not comparable" in subject_of_run(run).name
+
+
+def test_weights_are_not_used_through_another_frozen_network(data, tmp_path):
+    said = {"used": {"clip": "a" * 64}, "random": ["adm"]}
+    same_networks(tmp_path, said, {"used": {"clip": "a" * 64, "new": "c" * 64}, "random": []})
+    with pytest.raises(WeightsError, match=r"through clip of a+, not of b+"):
+        same_networks(tmp_path, said, {"used": {"clip": "b" * 64}, "random": []})
+    with pytest.raises(WeightsError, match="through adm of random values"):
+        same_networks(tmp_path, said, {"used": {"adm": "b" * 64}, "random": []})
+
+
+def test_twins_stay_in_one_batch(data, tmp_path):
+    with pytest.raises(ConfigError, match="a batch is even, not 5"):
+        train(recipe(data, tmp_path / "run", detector="sbi", options={"variant": "lite0"}, batch=5))
+    shares = [share(list(range(12)), rank, 2, twins=True) for rank in (0, 1)]
+    assert shares == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]]
+    assert share(list(range(5)), 1, 2) == [1, 3]
 
 
 def test_a_run_is_not_begun_over_another(whole, data):

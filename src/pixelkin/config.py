@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pixelkin.errors import ConfigError
 
@@ -30,7 +30,7 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: str = "") -> S
     for key in values:
         if key not in known:
             raise ConfigError(f"no setting is named {where + key!r}; the names are: {', '.join(known)}")
-    made = {key: _value(hints[key], value, where + key) for key, value in values.items()}
+    made = {key: value_of(hints[key], value, where + key) for key, value in values.items()}
     try:
         return kind(**made)
     except TypeError as error:
@@ -99,7 +99,12 @@ def over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _value(hint: Any, value: Any, key: str) -> Any:
+def value_of(hint: Any, value: Any, key: str) -> Any:
+    """``value`` as a setting of type ``hint`` takes it.
+
+    Raises:
+        ConfigError: it does not; ``key`` is its name for the message.
+    """
     if isinstance(hint, UnionType) and isinstance(value, Mapping):
         hint = next((each for each in get_args(hint) if is_dataclass(each)), hint)
     if is_dataclass(hint) and isinstance(hint, type):
@@ -110,7 +115,7 @@ def _value(hint: Any, value: Any, key: str) -> Any:
         return float(value)
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         inner = get_args(hint)[0]
-        return tuple(_value(inner, each, key) for each in value)
+        return tuple(value_of(inner, each, key) for each in value)
     if not _fits(hint, value):
         raise ConfigError(f"{key} takes {_words(hint)}, not {value!r}")
     return value
@@ -119,6 +124,8 @@ def _value(hint: Any, value: Any, key: str) -> Any:
 def _fits(hint: Any, value: Any) -> bool:
     if isinstance(hint, UnionType):
         return any(_fits(each, value) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
     plain = get_origin(hint) or hint
     if plain is Any:
         return True
@@ -127,5 +134,7 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
     plain = get_origin(hint) or hint
     return names.get(plain, f"a {getattr(plain, '__name__', plain)}")

@@ -90,14 +90,20 @@ def card_in_words(card: Paper, present: Mapping[str, bool], trained: str) -> Ite
 
     Args:
         card: of the system.
-        present: whether each of the published weights it needs is at hand.
+        present: whether each of the published weights it names is at hand.
         trained: whether it was trained here, in words.
     """
     yield f"{typer.style(card.name, bold=True)}: {card.label}, looking at {card.looks_at}"
-    yield f"    {card.title} ({card.year}, {card.reference})"
-    needs = ", ".join(f"{need} ({'present' if there else 'missing'})" for need, there in present.items())
+    yield f"    {card.title} ({card.year}, {card.source})"
+
+    def at_hand(names: Sequence[str]) -> str:
+        return ", ".join(f"{name} ({'present' if present[name] else 'missing'})" for name in names)
+
+    needs = f"needs {at_hand(card.needs) or 'no weights of others'}"
+    if card.checkpoints:
+        needs += f"; finished, as published: {at_hand(card.checkpoints)}"
     export = "no ONNX" if card.no_export else "ONNX"
-    yield f"    {card.parameters:,} parameters; needs {needs or 'no weights of others'}; {export}; {trained}"
+    yield f"    {card.parameters:,} parameters; {needs}; {export}; {trained}"
 
 
 @contextmanager

@@ -64,12 +64,17 @@ def in_words(side: int, most: int, join: str) -> str:
 
 def repeat_to(pixels: Pixels, side: int) -> Pixels:
     """``pixels`` (h, w, 3) repeated downwards and to the right to (side, side, 3); or cropped to it."""
+    return repeat_up_to(pixels, side)[:side, :side]
+
+
+def repeat_up_to(pixels: Pixels, least: int) -> Pixels:
+    """``pixels`` (h, w, 3), sides under ``least`` pixels repeated up to it, odd rests dropped first."""
     for axis in (0, 1):
         have = pixels.shape[axis]
-        if have < side:
+        if have < least:
             whole = max(have - have % PHASE, 1)
-            pixels = np.take(pixels, np.arange(side) % whole, axis=axis)
-    return pixels[:side, :side]
+            pixels = np.take(pixels, np.arange(least) % whole, axis=axis)
+    return pixels
 
 
 def _starts(length: int, side: int, count: int) -> list[int]:

@@ -153,13 +153,12 @@ def _subjects(
 def _subject_of_checkpoint(
     file: Path, *, detector: str, settings: list[str] | None, external: dict[str, Any], whole: bool
 ) -> Subjects:
-    from pixelkin.config import build, override
+    from pixelkin.config import override
 
     with laboratory("a checkpoint"):
         from pixelkin.lab.external import Store
-        from pixelkin.lab.recipe import TrainConfig
         from pixelkin.lab.scorer import subject_of_checkpoint
 
-    values = override({"data": "", "out": "", "detector": detector}, settings or [])
-    subject = subject_of_checkpoint(file, build(TrainConfig, values), Store(**external), whole=whole)
+    recipe = override({"detector": detector}, settings or [])
+    subject = subject_of_checkpoint(file, recipe, Store(**external), whole=whole)
     return {subject.name: (subject, {})}

@@ -97,8 +97,10 @@ def detectors(weights_dir: WeightsDir = None) -> None:
         from pixelkin.lab.external import ASSETS, located
         from pixelkin.lab.pages import trained_in_words
 
-        for name in DETECTORS:
-            card = detector_class(name).card
-            present = {need: located(ASSETS[need], weights_dir) is not None for need in card.needs}
-            for line in show.card_in_words(card, present, trained_in_words(name)):
+        for system in DETECTORS:
+            card = detector_class(system).card
+            present = {
+                need: located(ASSETS[need], weights_dir) is not None for need in card.needs + card.checkpoints
+            }
+            for line in show.card_in_words(card, present, trained_in_words(system)):
                 typer.echo(line)

@@ -120,6 +120,12 @@ def reordered(count: int, config: TrainConfig, epoch: int, *, twins: bool = Fals
     return [int(place) * size + of for place in shuffled for of in range(size)]
 
 
+def share(batch: Sequence[int], rank: int, world: int, *, twins: bool = False) -> list[int]:
+    """One process's part of a batch of places: every ``world``-th of them, or of its pairs of twins."""
+    size = 2 if twins else 1
+    return [place for n in range(rank * size, len(batch), world * size) for place in batch[n : n + size]]
+
+
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Training or validation tensors, each with its label.
 

@@ -28,7 +28,7 @@ from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
-from pixelkin.lab.scorer import tile_logits
+from pixelkin.lab.scorer import not_comparable, stood_in, tile_logits
 from pixelkin.model import CARD_KEY, Model
 from pixelkin.tiles import MOST_TILES, TILE, repeat_to
 from pixelkin.types import Card, Pixels
@@ -93,7 +93,12 @@ def export(
         RunError: the run has no weights yet.
         DataError: its validation images are gone.
     """
-    detector, config, _ = load_run(run, store=store)
+    store = store or Store()
+    detector, config, facts = load_run(run, store=store)
+    if random := stood_in(facts, store):
+        settings = dataclasses.replace(
+            settings, limits=f"{not_comparable(random)}. {settings.limits}".strip()
+        )
     config = dataclasses.replace(config, data=str(data)) if data else config
     _, root, samples = part(of_sources(find_samples(Path(config.data)), config.sources), config)
     raw = _card(run, detector, config, settings, Calibration())
@@ -193,7 +198,7 @@ def _card(
         **facts | {"name": settings.name or run.name, "tile": tile},
         **dataclasses.asdict(calibration),
         system=detector.card.name,
-        paper=f"arXiv {detector.card.reference}",
+        paper=f"{detector.card.label}: {detector.card.source}",
         weights_sha256=weights.sha256_of(run / BEST),
         recipe=json.loads(json.dumps(dataclasses.asdict(config))),  # as it will be read back
     )

@@ -8,7 +8,7 @@ and every result says so.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pixelkin.config import build, read_toml
 from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
-from pixelkin.lab.weights import Tensors, load_official, sha256_of, write_atomically
+from pixelkin.lab.weights import Tensors, load_but, load_official, sha256_of, write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,17 @@ class Store:
         """The tensors of an asset that is one checkpoint, or None where random values are to stand in."""
         path = self.find(name)
         return load_official(path) if path else None
+
+    def begin(self, name: str, module: nn.Module, head: Sequence[str] = ("fc.",)) -> None:
+        """First values of a network out of an asset, but for its ``head``; none where random ones may stay.
+
+        Args:
+            name: of the asset.
+            module: the same network, maybe with another head.
+            head: beginnings of the names that keep their values.
+        """
+        if (tensors := self.tensors(name)) is not None:
+            load_but(module, tensors, head, name)
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint or a report is told."""

@@ -71,13 +71,14 @@ def trained_in_words(name: str) -> str:
 
 def _method(card: Paper) -> Iterator[str]:
     yield f"## {card.label}"
-    yield f"`{card.name}` · {card.title} ({card.year}, {_link(card.reference)})"
+    yield f"`{card.name}` · {card.title} ({card.year}, {card.source})"
     yield ""
     yield f"**Looks at** {card.looks_at}. {card.idea}"
     yield ""
     yield f"- Parameters trained: {card.parameters:,}."
-    needs = ", ".join(f"`{need}`" for need in card.needs) or "nothing"
-    yield f"- Weights of others: {needs}."
+    needs = ", ".join(f"`{need}`" for need in card.needs) or "none needed"
+    finished = ", ".join(f"`{each}`" for each in card.checkpoints)
+    yield f"- Weights of others: {needs}{f'; the finished system: {finished}' * bool(finished)}."
     if card.choices:
         yield f"- Our choices: {card.choices}"
     yield f"- ONNX: {'no: ' + card.no_export if card.no_export else 'yes, through the parity gate'}."
@@ -156,10 +157,6 @@ def _percent(value: float | None) -> str:
 
 def _value(value: Any) -> str:
     return "none" if value is None else f"`{value}`"
-
-
-def _link(reference: str) -> str:
-    return f"arXiv {reference}" if reference[:4].isdigit() else reference
 
 
 if __name__ == "__main__":

@@ -32,11 +32,12 @@ def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
         ConfigError: it cannot be read, or has no such table.
     """
     values = read_toml(path)
-    table = dict(values.pop("reduced", {}))
+    found = values.pop("reduced", None)
     if not reduced:
         return values
-    if not table:
+    if not isinstance(found, dict):
         raise ConfigError(f"{path} has no table [reduced]")
+    table = dict(found)
     if like := table.pop("like", ""):
         values = over(values, read_toml(path.parent / like))
     return over(values, table)
@@ -101,7 +102,7 @@ class TrainConfig:
         resize: side after resizing, pixels; not of policy ``native``.
         crop: side of the training crop, pixels.
         same_crops: show in every epoch the crops of the first, in another order: what a frozen network
-            makes of them is then computed once.
+            makes of them is then computed once, where a cache keeps it.
         tile: side of the tiles a run is measured on, pixels; policy ``native`` only. 0 for the shipped
             models' own.
         most_tiles: tiles a run is measured on per picture; 0 likewise.

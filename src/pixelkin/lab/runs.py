@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from pixelkin import config as settings
-from pixelkin.errors import ConfigError, MissingExtraError, RunError
+from pixelkin.errors import ConfigError, MissingExtraError, RunError, WeightsError
 from pixelkin.lab import weights
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
@@ -46,8 +46,11 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
     if unknown := [name for name in config.options if name not in known]:
         names = ", ".join(known) or "it has none"
         raise ConfigError(f"no option of {config.detector} is named {unknown[0]!r}; the names are: {names}")
+    hints = get_type_hints(kind.__init__)
+    given = config.options.items()
+    options = {name: settings.value_of(hints[name], value, f"options.{name}") for name, value in given}
     with _seeded(config.seed):
-        detector = kind(**config.options)
+        detector = kind(**options)
     try:
         with _seeded(config.seed):  # what stands in for a missing file is the same in every process
             detector.equip(store, fresh=fresh)
@@ -69,11 +72,30 @@ def load_run(
     path = run / which
     if not path.exists():
         raise RunError(f"{run} holds no {which}: is it the folder of a run, and has an epoch ended?")
+    store = store or Store()
     tensors, facts = weights.load_tensors(path)
     config = settings.build(TrainConfig, facts["config"])
-    detector = new_detector(config, store or Store(), fresh=False)
+    detector = new_detector(config, store, fresh=False)
+    same_networks(path, facts.get("external", {"used": {}, "random": []}), store.facts())
     weights.load_strictly(detector, {k: v for k, v in tensors.items() if not k.startswith(OPTIMISER)}, path)
     return detector.eval(), config, facts
+
+
+def same_networks(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse weights that were trained through another frozen network than is there now.
+
+    Args:
+        path: of the weights, for the message.
+        then: `Store.facts` of their training.
+        now: of what has been read since.
+
+    Raises:
+        WeightsError: a network differs, or random values stood in for it then.
+    """
+    for name, digest in now["used"].items():
+        was = "random values" if name in then["random"] else then["used"].get(name, digest)
+        if was != digest:
+            raise WeightsError(f"{path} was trained through {name} of {was[:13]}, not of {digest[:13]}")
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> Tensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pixelkin.config import build
 from pixelkin.degrade import resize_to, shorter_side_to
 from pixelkin.images import from_pixels
 from pixelkin.lab.detectors.base import Detector
@@ -93,17 +94,19 @@ def subject_of_run(run: Path, store: Store | None = None, *, whole: bool = False
     store = store or Store()
     detector, config, facts = load_run(run, store=store)
     name = run.resolve().name
-    return _subject(detector, config, name, sha256_of(run / BEST), _random(facts, store), whole)
+    return _subject(detector, config, name, sha256_of(run / BEST), stood_in(facts, store), whole)
 
 
 def subject_of_checkpoint(
-    file: Path, config: TrainConfig, store: Store | None = None, *, whole: bool = False
+    file: Path, recipe: Mapping[str, Any], store: Store | None = None, *, whole: bool = False
 ) -> Subject:
-    """An official checkpoint of a recipe's detector, to be measured as published.
+    """An official checkpoint of a detector, to be measured as published.
 
     Args:
         file: the checkpoint; a folder where it is several files.
-        config: names the detector and its options, and how pictures are shown.
+        recipe: settings of `TrainConfig`: the detector, its options, and how pictures are shown. Without a
+            ``policy`` that is in a square of 256 px by the two official programs that do so
+            (`Detector.squeezed`), and whole, at native size, by the others.
         store: weights of others that the detector looks through.
         whole: as in `RunScorer`.
 
@@ -113,8 +116,10 @@ def subject_of_checkpoint(
         UnknownDetectorError: no detector has that name.
     """
     store = store or Store()
+    config = build(TrainConfig, {"data": "", "out": ""} | dict(recipe))
     network = new_detector(config, store, fresh=False)
     network.load_checkpoint(file)
+    whole = whole or ("policy" not in recipe and not network.squeezed)
     digest = sha256_of(file) if file.is_file() else folder_sha256(file)
     return _subject(network.eval(), config, file.resolve().name, digest, store.random, whole)
 
@@ -125,12 +130,17 @@ def _subject(
     """To be measured; where random values stood in for published ones, its name says so everywhere."""
     scorer = RunScorer(detector, config, whole=whole)
     label = f"{name} ({detector.card.label}{'; not comparable' if random else ''})"
-    notes = [f"random values instead of {', '.join(random)}: not comparable"] if random else []
+    notes = [not_comparable(random)] if random else []
     return Subject(scorer, label, sha256, scorer.protocol, config.detector, notes=tuple(notes))
 
 
-def _random(facts: dict[str, Any], store: Store) -> list[str]:
-    """What random values stood in for, in training or now."""
+def not_comparable(random: Sequence[str]) -> str:
+    """What is said wherever a result is told that random values had a part in."""
+    return f"Random values instead of {', '.join(random)}: not comparable"
+
+
+def stood_in(facts: Mapping[str, Any], store: Store) -> list[str]:
+    """The published weights that random values stood in for, in training or now."""
     return sorted({*facts.get("external", {}).get("random", ()), *store.random})
 
 

@@ -24,9 +24,9 @@ from torch.utils.tensorboard.writer import SummaryWriter
 import pixelkin
 from pixelkin import config as settings
 from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
-from pixelkin.errors import RunError
+from pixelkin.errors import ConfigError, RunError
 from pixelkin.lab import weights
-from pixelkin.lab.batches import Crops, part, plan_epoch, reordered
+from pixelkin.lab.batches import Crops, part, plan_epoch, reordered, share
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
 from pixelkin.lab.machine import started
@@ -40,6 +40,7 @@ from pixelkin.lab.runs import (
     new_detector,
     optimiser_tensors,
     restore_optimiser,
+    same_networks,
 )
 from pixelkin.metrics import accuracy, auc, average_precision
 from pixelkin.types import Sample
@@ -155,8 +156,11 @@ class _Trainer:
             self.network, self.optimiser = fabric.setup(network, optimiser_of(config, groups))
             self.network.mark_forward_method("loss")
         self.state = _State()
+        # Twins are two places of a plan and stay in one batch.
+        if (twins := detector.from_photographs) and config.batch % (2 * fabric.world_size):
+            raise ConfigError(f"{config.detector} trains on pairs: a batch is even, not {config.batch}")
         images = config.images_per_epoch or len(training)
-        self.steps_per_epoch = -(-images // config.batch)
+        self.steps_per_epoch = -(-(images + images % 2 * twins) // config.batch)
         self.board = SummaryWriter(run / "tensorboard") if fabric.is_global_zero else None
 
     @property
@@ -210,8 +214,9 @@ class _Trainer:
                 self.board.add_scalar("images per second", rate * self.config.batch, self.state.step)
             if self._stop(deadline):
                 break
+            # An epoch's last step is saved after its validation, or a run killed between would lose that.
             every = self.config.checkpoint_steps
-            if every and self.state.step % every == 0:
+            if every and self.state.step % every == 0 and self.state.step % self.steps_per_epoch:
                 self.save()
         if self.state.step == (epoch + 1) * self.steps_per_epoch:
             self._validate()
@@ -226,7 +231,7 @@ class _Trainer:
         done = self.state.step - epoch * self.steps_per_epoch
         rank, world, size = self.fabric.global_rank, self.fabric.world_size, self.config.batch
         batches = [
-            order[start + rank : min(start + size, len(plan)) : world]
+            share(order[start : start + size], rank, world, twins=twins)
             for start in range(done * size, len(plan), size)
         ]
         crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, drawn)
@@ -257,17 +262,22 @@ class _Trainer:
         return deadline < float("inf") and bool(self.fabric.broadcast(time.monotonic() >= deadline))
 
     def _validate(self) -> None:
-        """Figures on the validation crops; keeps the weights if their AUC is the best so far."""
-        self.fabric.barrier()
+        """Figures on the validation crops; keeps the weights if they are the best so far by `keep`.
+
+        The first process measures; all of them know the figures, which the step size may follow.
+        """
+        measured: dict[str, float] = {}
         if self.fabric.is_global_zero:
-            figures = validate(self.detector, *self.validation, self.config, self.fabric.device)
-            self.state.history.append({"step": self.state.step, **figures})
-            for name, value in figures.items():
-                if self.board:
-                    self.board.add_scalar(f"validation/{name}", value, self.state.step)
-            found = merit(self.config.keep, figures, len(self.state.history))
-            if found > self.state.best:
-                self.state.best = found
+            measured = validate(self.detector, *self.validation, self.config, self.fabric.device)
+        figures: dict[str, float] = self.fabric.broadcast(measured)
+        self.state.history.append({"step": self.state.step, **figures})
+        for name, value in figures.items():
+            if self.board:
+                self.board.add_scalar(f"validation/{name}", value, self.state.step)
+        found = merit(self.config.keep, figures, len(self.state.history))
+        if found > self.state.best:
+            self.state.best = found
+            if self.fabric.is_global_zero:
                 weights.save_tensors(self.run_folder / BEST, self.detector.state_dict(), self._facts())
         self.fabric.barrier()
 
@@ -294,6 +304,7 @@ class _Trainer:
 
         Raises:
             RunError: it was trained by another recipe.
+            WeightsError: it was trained through another frozen network.
         """
         path = self.run_folder / LAST
         tensors, facts = weights.load_tensors(path)
@@ -305,6 +316,12 @@ class _Trainer:
         ]
         if changed:
             raise RunError(f"{path} was trained by another recipe: {'; '.join(changed)}")
+        same_networks(path, facts["external"], self.external)
+        was = facts["external"]
+        self.external = {
+            "used": {**was["used"], **self.external["used"]},
+            "random": sorted({*was["random"], *self.external["random"]}),
+        }
         moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OPTIMISER)}
         weights.load_strictly(self.detector, tensors, path)
         if self.descends:

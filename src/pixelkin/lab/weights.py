@@ -70,6 +70,8 @@ def load_official(path: Path) -> Tensors:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickle protocols: the answer says what matters
             found = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise WeightsError(f"{path}: no checkpoint that can be read ({error.strerror})") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         raise WeightsError(f"{path}: not a checkpoint of plain tensors") from error
     for wrapper in WRAPPERS:

@@ -2,17 +2,14 @@
 
 from pixelkin.lab.backbones.efficientnet import (
     LITE0_MEAN,
-    LITE0_SHA256,
     LITE0_STD,
     EfficientNet,
-    imagenet_lite0_file,
 )
 from pixelkin.lab.backbones.resnet import Bottleneck, ResNet50, bottleneck_stage, initialise_residual
 from pixelkin.lab.backbones.xception import XCEPTION_CHANNELS, Xception
 
 __all__ = [
     "LITE0_MEAN",
-    "LITE0_SHA256",
     "LITE0_STD",
     "XCEPTION_CHANNELS",
     "Bottleneck",
@@ -20,6 +17,5 @@ __all__ = [
     "ResNet50",
     "Xception",
     "bottleneck_stage",
-    "imagenet_lite0_file",
     "initialise_residual",
 ]

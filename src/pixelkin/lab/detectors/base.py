@@ -19,10 +19,11 @@ from pixelkin.images import from_pixels
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.weights import Tensors, load_official, load_strictly
 from pixelkin.protocol import middle
-from pixelkin.tiles import sigmoid
+from pixelkin.tiles import repeat_up_to, sigmoid
 from pixelkin.types import Picture, Pixels
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+LEAST = 32  # pixels: what is smaller leaves nothing of itself behind a trunk's halvings
 SIGNED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # to [-1, 1]
 
 
@@ -40,6 +41,7 @@ class Paper:
         idea: how it works and how its score comes about, in a few sentences.
         parameters: numbers that training sets, as constructed by default.
         needs: assets of `pixelkin.lab.external.ASSETS` that it starts from or looks through by default.
+        checkpoints: assets that are the finished system, for ``evaluate --checkpoint``.
         choices: what its sources leave open and was chosen here; empty where nothing was.
         no_export: why it cannot be an ONNX file; empty where it can.
     """
@@ -53,8 +55,15 @@ class Paper:
     idea: str
     parameters: int
     needs: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
     choices: str = ""
     no_export: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the paper is to be found, in words."""
+        kind = "DOI" if self.reference.startswith("10.") else "arXiv"
+        return f"{kind} {self.reference}"
 
 
 class Detector(nn.Module, ABC):
@@ -70,6 +79,7 @@ class Detector(nn.Module, ABC):
         card: see `Paper`.
         statistics: mean and deviation of each channel, on a scale of 0..1, for `normalise`.
         whole: it looks at a picture whole and cuts it by itself; others are shown tiles.
+        squeezed: its official program is shown pictures brought to 256 x 256 pixels, aspect not kept.
         from_photographs: it trains on photographs alone, half of them remade by `example`.
         fits: it has numbers that `fit` sets.
         side: height and width of the only pictures `forward` takes, pixels; None where any will do.
@@ -80,6 +90,7 @@ class Detector(nn.Module, ABC):
     card: ClassVar[Paper]
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
     whole: ClassVar[bool] = False
+    squeezed: ClassVar[bool] = False
     from_photographs: ClassVar[bool] = False
     fits: ClassVar[bool] = False
     side: int | None = None
@@ -164,7 +175,9 @@ class Detector(nn.Module, ABC):
 
     @torch.inference_mode()
     def logit(self, picture: Picture) -> float:
-        """The logit of one picture of any size, unbounded."""
+        """The logit of one picture of any size, unbounded; one under 32 pixels is repeated up to that."""
+        if min(picture.height, picture.width) < LEAST:
+            picture = from_pixels(repeat_up_to(picture.pixels, LEAST))
         device = next(iter(self.state_dict().values())).device
         return float(self(self.prepare(picture)[None].to(device)))
 

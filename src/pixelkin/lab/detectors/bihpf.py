@@ -28,7 +28,6 @@ from pixelkin.lab.representations.spectra import (
     squared_pixel_radius,
     standardised,
 )
-from pixelkin.lab.weights import load_but
 from pixelkin.types import Picture
 
 OUTPUTS = ("spectrum", "image")
@@ -126,10 +125,8 @@ class BiHPF(Detector):
         return self(standardised(filtered).float())
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        """Where ``fresh``, first values of the trunk from ImageNet."""
-        tensors = store.tensors(TRUNK) if fresh else None
-        if tensors is not None:
-            load_but(self.network, tensors, ("fc.",), TRUNK)
+        if fresh:
+            store.begin(TRUNK, self.network)
 
 
 def _filters(

@@ -12,7 +12,6 @@ from torch import Tensor
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
 from pixelkin.lab.external import Store
-from pixelkin.lab.weights import load_but
 from pixelkin.types import Picture
 
 FIRST = "resnet50-imagenet"
@@ -36,10 +35,11 @@ class CNNDetection(Detector, ResNet50):
         parameters=23_510_081,
         needs=(FIRST,),
         choices=(
-            "Pictures are judged by native-scale tiles, logits averaged, where the official program takes "
-            "the middle 224 px or the whole picture. The paper's recipe resizes training pictures to 256 px "
-            "and crops 224 px; recipes here say what they do. The anti-aliased variant of the official "
-            "program is left out."
+            "After training, a picture is shown as in training but whole (the paper's recipe: shorter side "
+            "256 px), where the official program resizes nothing; a published checkpoint is shown it whole "
+            "at native size, as there. Validation pictures are blurred and compressed at random as in "
+            "training, not by sigma 1.5 and quality 65; blur and JPEG are Pillow's. The anti-aliased variant "
+            "of the official program is left out."
         ),
     )
 
@@ -53,5 +53,5 @@ class CNNDetection(Detector, ResNet50):
         return self.fc(self.features(batch)).squeeze(-1)
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        if fresh and (tensors := store.tensors(FIRST)) is not None:
-            load_but(self, tensors, ("fc.",), FIRST)
+        if fresh:
+            store.begin(FIRST, self)

@@ -21,7 +21,7 @@ from pixelkin.lab.detectors.base import IMAGENET, SIGNED, Detector, Paper, to_te
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.frozen.denoiser import load_small
 from pixelkin.lab.frozen.diffusion import invert, load_adm, reconstruct, timesteps
-from pixelkin.lab.weights import Tensors, load_but, sha256_of
+from pixelkin.lab.weights import Tensors, sha256_of
 from pixelkin.types import Picture, Pixels
 
 ADM, FIRST = "adm-unconditional-256", "resnet50-imagenet"
@@ -58,7 +58,8 @@ class DIRE(Detector):
             "generated images PNG, and its published classifiers learned that. Precomputed maps have to be "
             "lossless (PNG). With denoiser=FILE the diffusion model is a small one of our own, trained on "
             "photographs: the same algorithm, not the paper's system. The paper trains on diffusion images; "
-            "any may be given here."
+            "any may be given here. Pictures are mirrored before the diffusion model, not after, and one "
+            "place is cropped out of a whole batch of maps."
         ),
         no_export="40 passes of a diffusion model come before the classifier",
     )
@@ -105,8 +106,8 @@ class DIRE(Detector):
         return self.network((cut - mean) / deviation).squeeze(-1)
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        if fresh and (tensors := store.tensors(FIRST)) is not None:
-            load_but(self.network, tensors, ("fc.",), FIRST)
+        if fresh:
+            store.begin(FIRST, self.network)
         if self.precomputed:
             return
         if self.denoiser:

@@ -58,13 +58,14 @@ class Durall(Detector):
         parameters=180,
         choices=(
             "Classifier and profile length of the comparison are unknown: here logistic regression on the "
-            "179 values of 256 x 256 pixels. Pictures are seen in native-scale tiles of the training crop's "
-            "size, so that profiles in training and use have one length. The first value is divided by only "
+            "179 values of 256 x 256 pixels. The authors resize no picture; the paper's recipe "
+            "here brings them to 256 x 256 as the comparison's other systems do, the reduced one sees "
+            "native-scale tiles: either way profiles have one length. The first value is divided by only "
             "if it is 1 or more away from zero. Profiles of under four rings are interpolated linearly, and "
             "pictures of under three rings have one value, their mean. SVMs with RBF or polynomial kernels, "
             "whose size depends on the data, and k-means are left out."
         ),
-        no_export="the Fourier transform and the spline of its profile are no operators of the exporter",
+        no_export="its profile is computed by numpy and scipy, outside of any graph",
     )
     fits = True
 

@@ -83,8 +83,9 @@ class F3Net(Detector):
             "after blocks 7 and 12, the attention multiplied as a matrix, the gate outside the batch "
             "norm. The public count is 41,983,759: it holds a head of 2,049 numbers in each Xception that "
             "nothing uses, left out here. Windows are transformed in float64, and coefficients under 1e-9 "
-            "are zero. Pictures are resized by their shorter side and cropped, where that program "
-            "stretches them."
+            "are zero. The paper's recipe stretches pictures to the "
+            "network's size, as that program does; one that is not square after all is resized by its "
+            "shorter side and cropped. Batches are drawn at random, not half and half."
         ),
     )
     statistics = SIGNED

@@ -61,7 +61,8 @@ class Frank(Detector):
             "the default. Statistics tie it to one picture size: others are resized by their shorter side "
             "(Pillow, bilinear) and cropped in the middle. A coefficient that never varied in training is "
             "not divided. The transform is computed in float64, its statistics kept in float32. Scaling abs "
-            "leaves out the logarithm and nothing else. L1 and elastic penalties and the 10-block ResNet "
+            "leaves out the logarithm and nothing else. Early stopping sees the "
+            "loss without the penalty. L1 and elastic penalties and the 10-block ResNet "
             "are left out."
         ),
     )

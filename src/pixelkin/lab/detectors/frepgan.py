@@ -1,7 +1,7 @@
 """FrePGAN: perturbations of the spectrum by a generative adversarial network.
 
 Jeong et al., "FrePGAN: Robust Deepfake Detection Using Frequency-level Perturbations", AAAI 2022,
-arXiv 2202.03347. No program was published: this is a reconstruction from the paper.
+arXiv 2202.03347. No program was published: this is a reconstruction from what is told of it.
 
 A generator H adds a perturbation G(x) = F^-1(H(F(x))) to every picture, such that a discriminator
 cannot tell the result A(x) = x + G(x) from a photograph; a ResNet-50 classifies A(x). Traces of one
@@ -22,7 +22,6 @@ from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.detectors.base import SIGNED, Detector, Paper, to_tensor
 from pixelkin.lab.external import Store
-from pixelkin.lab.weights import load_but
 from pixelkin.types import Picture
 
 FIRST = "resnet50-imagenet"
@@ -57,16 +56,17 @@ class FrePGAN(Detector):
         parameters=37_170_824,
         needs=(FIRST,),
         choices=(
-            "The paper gives the terms, not the networks or their settings. Chosen: orthonormal FFT with "
-            "frequency zero in the middle; H a U-Net of four levels with group norms, which sees asinh of "
-            "the spectrum's parts (they span orders of magnitude), padded with zeros to multiples of 16; the "
-            "real part of the inverse, bounded by strength * tanh; a discriminator of four convolutions and "
-            "a linear layer on their spatial means; as its originals the photographs, since against all "
-            "pictures to do nothing would be best; non-saturating loss and an L2 penalty; ResNet-50 from "
-            "ImageNet, on pixels in [-1, 1]. The paper updates generator, discriminator and classifier in "
-            "turns; here all three step at once, each by the gradient of its own term alone."
+            "Known are the parts and who is trained against whom, not the exact losses, networks or "
+            "settings. Chosen: orthonormal FFT with frequency zero in the middle; H a U-Net of four levels "
+            "with group norms, which sees asinh of the spectrum's parts (they span orders of magnitude), "
+            "padded with zeros to multiples of 16; the real part of the inverse, bounded by strength * "
+            "tanh; a discriminator of four convolutions and a linear layer on their spatial means; as its "
+            "originals the photographs, since against all pictures to do nothing would be best; "
+            "non-saturating loss and an L2 penalty; ResNet-50 from ImageNet, on pixels in [-1, 1]. The "
+            "paper updates generator, discriminator and classifier in turns; here all three step at once, "
+            "each by the gradient of its own term alone."
         ),
-        no_export="the classic ONNX exporter knows no FFT",
+        no_export="its Fourier transform is torch's own, which the exporter does not know",
     )
     statistics = SIGNED
 
@@ -138,8 +138,8 @@ class FrePGAN(Detector):
         return F.softplus(logits).mean() + self.penalty * (added / self.strength).square().mean()
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        if fresh and (tensors := store.tensors(FIRST)) is not None:
-            load_but(self.classifier, tensors, ("fc.",), FIRST)
+        if fresh:
+            store.begin(FIRST, self.classifier)
 
     def groups(self) -> list[dict[str, Any]]:
         adversaries = [*self.generator.parameters(), *self.discriminator.parameters()]

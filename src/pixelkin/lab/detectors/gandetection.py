@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelkin import degrade
-from pixelkin.errors import ConfigError
+from pixelkin.errors import ConfigError, MissingWeightsError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import EfficientNet
 from pixelkin.lab.detectors.base import IMAGENET, Detector, Paper, to_tensor
-from pixelkin.lab.external import Store
-from pixelkin.lab.weights import Tensors, load_but, load_strictly
+from pixelkin.lab.external import ASSETS, Store, located
+from pixelkin.lab.weights import Tensors, load_official, load_strictly
 from pixelkin.types import Picture, Pixels
 
 LETTERS = "ABCDE"
@@ -50,20 +50,22 @@ class GANDetection(Detector):
         label="GANDetection",
         looks_at="128 x 128 patches at native scale",
         idea=(
-            "Five EfficientNet-B4 trained on disjoint data look at many patches of a picture. One patch "
+            "Five EfficientNet-B4, each trained differently, look at many patches of a picture. One patch "
             "that looks generated is enough for a network to call the picture so, with the greatest "
             "generated logit as its score; otherwise its score is the greatest real logit, negative. The "
             "picture's logit is the mean of the five scores."
         ),
         parameters=87_761_010,
+        checkpoints=tuple(f"gandetection-{letter.lower()}" for letter in LETTERS),
         choices=(
-            "The official program only tests. Here each network trains on its own fifth of every batch, "
-            "by position, with its own degradation of its patches, at even odds: none, JPEG, a change of "
-            "size, blur, or any of these; the loss is the mean patch-wise cross-entropy of the five, which "
-            "start from random values. The first network's crops are drawn by the picture's content, so that "
-            "scores depend neither on order nor on a seed. The grid's strides are 8 at the least, where "
-            "the official program stops below 148 x 138 pixels; a side under a patch is filled by "
-            "repetition; a picture of just one patch is one patch for all five."
+            "The official program only tests. Here each network trains on its own fifth of every batch, by "
+            "position (not disjoint over epochs, as the authors' data were), with its own degradation of "
+            "its patches, at even odds: none, JPEG, a change of size, blur, or any of these; the loss is "
+            "the mean patch-wise cross-entropy of the five, which start from random values. The first "
+            "network's crops are drawn by the picture's content, so that scores depend neither on order nor "
+            "on a seed. The grid's strides are 8 at the least, where the official program stops below 148 x "
+            "138 pixels; a side under a patch is filled by repetition; a picture of just one patch is one "
+            "patch for all five."
         ),
         no_export=(
             "its patches lie where a picture's size and content put them, so no graph of single tiles "
@@ -115,11 +117,9 @@ class GANDetection(Detector):
         return torch.stack(losses).mean()
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        name = "efficientnet-lite0-imagenet"
-        tensors = store.tensors(name) if fresh and self.variant == "lite0" else None
-        if tensors is not None:
+        if fresh and self.variant == "lite0":
             for network in self.networks:
-                load_but(network, tensors, ("_fc.",), name)
+                store.begin("efficientnet-lite0-imagenet", network, head=("_fc.",))
 
     def load_checkpoint(self, path: Path) -> None:
         """Load the five published files, strictly.
@@ -131,11 +131,17 @@ class GANDetection(Detector):
             MissingWeightsError: one is not there.
             WeightsError: one is no checkpoint of this system; nothing is then changed.
         """
-        store = Store(path if path.is_dir() else path.parent)
+        folder = path if path.is_dir() else path.parent
         found: Tensors = {}
-        for place, letter in enumerate(LETTERS):
-            tensors = self.from_official(store.tensors(f"gandetection-{letter.lower()}") or {})
-            found |= {f"networks.{place}.{name}": value for name, value in tensors.items()}
+        for place, name in enumerate(self.card.checkpoints):
+            file = located(ASSETS[name], folder)
+            if file is None:
+                raise MissingWeightsError(
+                    f"{name} is not in {folder}: the published system is five files, among them "
+                    f"{ASSETS[name].file}, from {ASSETS[name].published}"
+                )
+            tensors = self.from_official(load_official(file))
+            found |= {f"networks.{place}.{key}": value for key, value in tensors.items()}
         load_strictly(self, found, path)
 
     def from_official(self, tensors: Tensors) -> Tensors:

@@ -17,7 +17,6 @@ from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet, ResNet50
 from pixelkin.lab.detectors.base import IMAGENET, Detector, Paper, squared, to_tensor
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.frozen import stylegan
-from pixelkin.lab.weights import load_but
 from pixelkin.types import Picture
 
 FIRST = "resnet50-imagenet"
@@ -59,6 +58,8 @@ class LGrad(Detector, ResNet50):
         no_export="it looks at a gradient, and an ONNX graph cannot differentiate",
     )
 
+    squeezed = True
+
     def __init__(self, size: int = stylegan.SIDE, transform: str = STYLEGAN) -> None:
         check(size, transform)
         super().__init__()
@@ -72,9 +73,6 @@ class LGrad(Detector, ResNet50):
     def forward(self, batch: Tensor) -> Tensor:
         return self.fc(self.features(self.normalise(self.maps(batch)))).squeeze(-1)
 
-    def from_pixels(self, tiles: Tensor) -> Tensor:
-        return self(signed(tiles))
-
     def maps(self, batch: Tensor) -> Tensor:
         """What is classified: gradients in eight bits, uint8 (B, 3, H, W), of pictures in -1..1.
 
@@ -86,16 +84,15 @@ class LGrad(Detector, ResNet50):
 
     def equip(self, store: Store, *, fresh: bool) -> None:
         network = TRANSFORMS[self.transform]()
-        if (tensors := store.tensors(self.transform)) is not None:
-            load_but(network, tensors, (), self.transform)
+        store.begin(self.transform, network, head=())
         # Random values differ from run to run: what was made with them is not kept.
-        cache = store.cache if tensors is not None else None
+        cache = store.cache if self.transform in store.used else None
         identity = f"gradient of {self.transform} {store.used.get(self.transform)}"
         if statistics := STATISTICS.get(self.transform):
             network = _OnSigned(network, statistics)
         self.frozen = Frozen(network, identity, cache)
-        if fresh and (first := store.tensors(FIRST)) is not None:
-            load_but(self, first, ("fc.",), FIRST)
+        if fresh:
+            store.begin(FIRST, self)
 
 
 TRANSFORMS: dict[str, Callable[[], nn.Module]] = {

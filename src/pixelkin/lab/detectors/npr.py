@@ -45,6 +45,8 @@ class NPR(Detector):
         parameters=1_437_761,
     )
 
+    squeezed = True
+
     def __init__(self, period: int = 2, reference: Reference = 1) -> None:
         check_relation(period, reference)
         super().__init__()

@@ -77,8 +77,10 @@ class Ojha(Detector):
         needs=(CLIP,),
         choices=(
             "The linear layer alone; the paper's nearest-neighbour variant is not in its program, nor here. "
-            "Pictures under 224 px, tiles among them, are set on black, as the official test does. With "
-            "another encoder it is the same idea, not the paper's system."
+            "The middle 224 px are looked at, smaller pictures set on black, as in the official test; by "
+            "the paper's recipe the shorter side is 256 px before, in use as in training. Validation "
+            "pictures are blurred and compressed at random as in training. With another encoder it is the "
+            "same idea, not the paper's system."
         ),
         no_export="CLIP's image encoder, of 304 million parameters, would have to be in the file",
     )

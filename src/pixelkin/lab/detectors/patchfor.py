@@ -50,11 +50,12 @@ class Patchfor(Detector):
         ),
         parameters=191_330,
         choices=(
-            "Two blocks, the official example's, since the table's rows do not say which. Pictures are "
-            "judged by native-scale tiles, logits averaged, where the official program resizes and crops to "
-            "299 px. A vote by fraction counts at least half a patch for either side, so that its logit is "
-            "finite; a patch whose classes tie says real. Class 1 is generated, while it is class 0 in the "
-            "official files."
+            "Two blocks, the official example's, since the table's rows do not say which. A recipe's "
+            "pictures are resized by Pillow's bilinear filter, the official program's by Lanczos, and it "
+            "crops the middle. Batches are drawn at random, not half and half, and validation counts "
+            "pictures, not patches. A vote by fraction counts at least half a patch for either side, so "
+            "that its logit is finite; a patch whose classes tie says real. Class 1 is generated, while it "
+            "is class 0 in the official files."
         ),
     )
     statistics = SIGNED

@@ -18,7 +18,7 @@ from pixelkin.lab.blending import self_blend
 from pixelkin.lab.detectors.base import Detector, Paper, squared, to_tensor
 from pixelkin.lab.external import Store
 from pixelkin.lab.faces import crop_face, landmarks
-from pixelkin.lab.weights import Tensors, load_but
+from pixelkin.lab.weights import Tensors
 from pixelkin.types import Picture, Pixels
 
 FIRST = {"b4": "efficientnet-b4-advprop", "lite0": "efficientnet-lite0-imagenet"}
@@ -88,10 +88,8 @@ class SBI(Detector):
         return self_blend(pixels, rng, landmarks(pixels))
 
     def equip(self, store: Store, *, fresh: bool) -> None:
-        name = FIRST.get(self.variant)
-        tensors = store.tensors(name) if fresh and name else None
-        if name and tensors is not None:
-            load_but(self.net, tensors, ("_fc.",), name)
+        if fresh and self.variant in FIRST:
+            store.begin(FIRST[self.variant], self.net, head=("_fc.",))
 
     def from_official(self, tensors: Tensors) -> Tensors:
         return {f"net.{name}": value for name, value in tensors.items()}
