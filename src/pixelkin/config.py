@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pixelkin.errors import ConfigError
 
@@ -105,7 +105,7 @@ def value_of(hint: Any, value: Any, key: str) -> Any:
     Raises:
         ConfigError: it does not; ``key`` is its name for the message.
     """
-    if isinstance(hint, UnionType) and isinstance(value, Mapping):
+    if _is_union(hint) and isinstance(value, Mapping):
         hint = next((each for each in get_args(hint) if is_dataclass(each)), hint)
     if is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
@@ -122,7 +122,7 @@ def value_of(hint: Any, value: Any, key: str) -> Any:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    if isinstance(hint, UnionType):
+    if _is_union(hint):
         return any(_fits(each, value) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
@@ -132,7 +132,13 @@ def _fits(hint: Any, value: Any) -> bool:
     return isinstance(value, plain) and not (plain in (int, float) and isinstance(value, bool))
 
 
+def _is_union(hint: Any) -> bool:
+    return isinstance(hint, UnionType) or get_origin(hint) is Union
+
+
 def _words(hint: Any) -> str:
+    if _is_union(hint):
+        return " or ".join(map(_words, get_args(hint)))
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
