@@ -42,23 +42,25 @@ class SBI(Detector):
         label="SBI",
         looks_at="edges and mismatches left by blending",
         idea=(
-            "A face swap leaves a blending edge and two sets of image statistics. Both can be made "
-            "without any swap: a copy of a photograph, slightly changed in colour, sharpness and place, "
-            "is blended back into it inside a soft mask. An EfficientNet-B4 learns to tell these blends "
-            "from untouched photographs; its score is the softmax of its second logit."
+            "A face swap leaves a blending edge and two sets of image statistics. Both can be made without "
+            "any swap: a copy of a photograph, slightly changed in colour, sharpness and place, is blended "
+            "back into it inside a soft mask. An EfficientNet-B4 learns to tell these blends from untouched "
+            "photographs; its score is the softmax of its second logit."
         ),
         parameters=17_552_202,
         needs=("efficientnet-b4-advprop",),
         choices=(
-            "Trains on photographs of anything, not on faces of FF++; without a face, or without the "
-            "extra that finds one, the mask starts from the convex hull of 8 to 16 random points. Faces "
-            "have 68 landmarks by dlib, not 81, so the forehead stays out. The statistics shift always "
-            "goes to the source, since the real sample is the photograph itself. Affine moves repeat the "
-            "picture's edge instead of filling with black. Of the augmentation common to both, JPEG and "
-            "flips are the recipe's and the colour shifts are left out; crops are the recipe's, too. By "
-            "default a picture is looked at whole or by tiles at native scale, not as a 380-pixel face; "
-            "with size=380 the greatest face, found by dlib, stands for RetinaFace's greatest score. "
-            "B4's paddings are those planned for 380 pixels, at every size, as in efficientnet-pytorch."
+            "Trains on photographs of anything, not on faces of FF++; without a face, or without the extra "
+            "that finds one, the mask starts from the convex hull of 8 to 16 random points. Faces have 68 "
+            "landmarks by dlib, not 81, so the forehead stays out. A hue, saturation and value shift of 0.3 "
+            "is read as levels of 8 bits, as the official program's library is remembered to, which leaves "
+            "little of it. The statistics shift always goes to the source, since the real sample is the "
+            "photograph itself. Affine moves repeat the picture's edge instead of filling with black. Of "
+            "the augmentation common to both, JPEG and flips are the recipe's and the colour shifts are "
+            "left out; crops are the recipe's, too. By default a picture is looked at whole or by tiles at "
+            "native scale, not as a 380-pixel face; with size=380 the greatest face, found by dlib, stands "
+            "for RetinaFace's greatest score. B4's paddings are those planned for 380 pixels, at every "
+            "size, as in efficientnet-pytorch."
         ),
     )
     statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
