@@ -66,8 +66,8 @@ def run_system(name: str, corpus: Path, out: Path, record: Path) -> None:
     external = ["--allow-random-init", "--cache", str(out / "cache")]
     train(recipe, run, [f"data={corpus / 'train'}"], external)
     control = controlled(name, recipe, corpus, out, external) if best_auc(run) < LEARNT else None
-    reports = measured(run, corpus, out)
     paper, reduced = read_recipe(recipe), read_recipe(recipe, reduced=True)
+    reports = measured(run, corpus, out, reduced["most_tiles"])
     ours = differences(*(vars_of(build(TrainConfig, values)) for values in (paper, reduced)))
     for place in PLACES:
         ours.pop(place, None)
@@ -90,7 +90,7 @@ def best_auc(run: Path) -> float:
     return round(facts["state"]["history"][-1]["auc"], 4)
 
 
-def measured(run: Path, corpus: Path, out: Path) -> dict[str, dict[str, Path]]:
+def measured(run: Path, corpus: Path, out: Path, most_tiles: int) -> dict[str, dict[str, Path]]:
     """The folder of a run's report on each set under each condition, made where it is missing."""
     places = {
         images: {c: out / "reports" / f"{run.name}-{images}-{c}" for c in CONDITIONS} for images in SETS
@@ -101,7 +101,7 @@ def measured(run: Path, corpus: Path, out: Path) -> dict[str, dict[str, Path]]:
         some = at_most(samples, PER_SOURCE[images]) if PER_SOURCE[images] else samples
         for condition, place in of_condition.items():
             if not (place / "report.json").exists():
-                subject = subject_of_run(run, store)
+                subject = subject_of_run(run, store, most_tiles=most_tiles)
                 measuring = Measuring(
                     subject=subject, images=Images(corpus / images, tuple(some)), out=place, workers=2
                 )

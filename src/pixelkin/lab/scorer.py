@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,16 @@ class RunScorer:
         return [float(sigmoid(logit)) for logit in self.log_odds(pictures)]
 
 
-def subject_of_run(run: Path, store: Store | None = None, *, whole: bool = False) -> Subject:
-    """The best weights of a run, to be measured; ``whole`` as in `RunScorer`.
+def subject_of_run(
+    run: Path, store: Store | None = None, *, whole: bool = False, most_tiles: int = 0
+) -> Subject:
+    """The best weights of a run, to be measured.
+
+    Args:
+        run: folder of a training run.
+        store: weights of others that the detector looks through.
+        whole: as in `RunScorer`.
+        most_tiles: per picture; 0 for what the recipe says.
 
     Raises:
         RunError: it has none yet.
@@ -93,6 +102,7 @@ def subject_of_run(run: Path, store: Store | None = None, *, whole: bool = False
     """
     store = store or Store()
     detector, config, facts = load_run(run, store=store)
+    config = replace(config, most_tiles=most_tiles or config.most_tiles)
     name = run.resolve().name
     return _subject(detector, config, name, sha256_of(run / BEST), stood_in(facts, store), whole)
 
