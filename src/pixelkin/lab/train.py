@@ -55,6 +55,8 @@ MAY_CHANGE = {
     "threads",
     "compile",
     "epochs",
+    "tile",
+    "most_tiles",
 }
 
 
