@@ -3,14 +3,18 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
-from tiny import EXAMPLES, RECIPE, plant
+from standins import FROZEN
+from tiny import EXAMPLES, RECIPE, plant, squares
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pixelkin import cli
 from pixelkin.errors import ConfigError
+from pixelkin.images import from_pixels
 from pixelkin.lab.detectors import DETECTORS, detector_class
-from pixelkin.lab.external import ASSETS, Store, located
+from pixelkin.lab.external import ASSETS, Frozen, Store, located
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import load_run, new_detector
 from pixelkin.lab.scorer import subject_of_checkpoint
@@ -82,6 +86,33 @@ def test_a_system_is_trained_measured_and_exported_by_the_commands(name, data, r
     card = load(model).card
     assert card.paper.startswith(detector_class(name).card.label)
     assert ("not comparable" in card.limits) == bool(missing)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name not in {"durall", "ojha"}])
+def test_a_system_learns_eight_pictures_by_heart(name):
+    """By its own loss or by the score's cross-entropy, for a loss may be a sum of several.
+
+    Durall is fitted, and Ojha's stand-in sees means only, which do not tell these pictures apart.
+    """
+    torch.manual_seed(0)
+    detector = detector_class(name)(**OPTIONS.get(name, {}))
+    if name == "lgrad":
+        detector.frozen = Frozen(FROZEN[name](), "a stand-in")
+    shown = [from_pixels(np.tile(square, (2, 2, 1))[:SIDE, :SIDE]) for square in squares(8)]
+    batch, labels = torch.stack([detector.prepare(each) for each in shown]), torch.tensor([0, 1] * 4)
+    if detector.fits:
+        detector.fit([(batch, labels)])
+    adam = torch.optim.Adam(detector.groups(), 1e-3)
+    for _ in range(40):
+        loss = detector.loss(batch, labels)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            if loss < 0.3 or binary_cross_entropy_with_logits(detector(batch), labels.float()) < 0.3:
+                return
+    pytest.fail(f"after 40 steps on the same eight pictures the loss is {float(loss.detach()):.2f}")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def entry_of(run: Path, reports: Mapping[str, Mapping[str, Path]], **more: Any) 
     _, facts = load_tensors(run / BEST)
     _, last = load_tensors(run / LAST)
     config, state, external = facts["config"], last["state"], facts["external"]
-    shown = state["step"] * config["batch"] or config["fit_images"]
+    of_epoch = config["images_per_epoch"]
+    shown = state["step"] * of_epoch // -(-of_epoch // config["batch"]) or config["fit_images"]
     return Trained(
         sha256=sha256_of(run / BEST),
         parameters=sum(
