@@ -249,6 +249,7 @@ def test_every_parameter_gets_a_gradient(detector):
     detector.zero_grad()
 
 
+@pytest.mark.slow
 def test_the_exported_model_answers_as_the_network_does(detector):
     card = Card(
         name="f3net", version="0", system="-", paper="-", weights_sha256="-", trained_on="-", licence="-",

@@ -68,7 +68,7 @@ def test_a_run_stopped_by_the_clock_and_resumed_equals_one_that_was_not(whole, d
     config = recipe(data, tmp_path / "run")
     stops = 0
     while not stops or load_tensors(tmp_path / "run" / LAST)[1]["state"]["step"] < 10:
-        train(config, resume=True, minutes=0.001)
+        train(config, resume=True, minutes=1e-9)
         stops += 1
     assert stops > 1
     assert_same_weights(tmp_path / "run", whole)
@@ -83,6 +83,7 @@ def written(run):
     return (run / LAST).stat().st_mtime_ns if (run / LAST).exists() else 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_and_resumed_equals_one_that_was_not(data, tmp_path):
     run = tmp_path / "run"
     arguments = [f"--data={data}", f"--out={run}", "--resume", *words(checkpoint_steps=1)]
@@ -103,6 +104,7 @@ def test_a_run_killed_at_any_moment_and_resumed_equals_one_that_was_not(data, tm
     assert_same_weights(run, train(recipe(data, tmp_path / "uninterrupted", checkpoint_steps=1)))
 
 
+@pytest.mark.slow
 def test_two_processes_under_torchrun_train_one_network(data, tmp_path):
     run = tmp_path / "run"
     command = [
@@ -147,6 +149,7 @@ WAYS = {  # every kind of step, schedule and image that a recipe can ask for, ea
 OF_WAYS = {"epochs": 2, "images_per_epoch": 24, "checkpoint_steps": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", WAYS.values(), ids=WAYS)
 def test_however_it_steps_a_stopped_run_equals_one_that_was_not(values, data, tmp_path):
     store = Store(allow_random=True)
@@ -154,7 +157,7 @@ def test_however_it_steps_a_stopped_run_equals_one_that_was_not(values, data, tm
     train(one, store)
     steps = [-1]
     while len(set(steps)) == len(steps):  # until a run adds none
-        train(other, store, resume=True, minutes=1e-3)
+        train(other, store, resume=True, minutes=1e-9)  # one step a call
         steps.append(load_tensors(tmp_path / "other" / LAST)[1]["state"]["step"])
     assert len(steps) > 3
     assert_same_weights(tmp_path / "one", tmp_path / "other")
