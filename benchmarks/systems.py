@@ -31,11 +31,9 @@ from pixelkin.images import read
 from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig, read_recipe
-from pixelkin.lab.record import CONDITIONS, FILE, SETS, differences, entry_of, write_entry
-from pixelkin.lab.runs import BEST
+from pixelkin.lab.record import CONDITIONS, FILE, SETS, best_auc, differences, entry_of, write_entry
 from pixelkin.lab.scorer import subject_of_run
-from pixelkin.lab.weights import load_tensors
-from pixelkin.measure import Images, Measuring, Results
+from pixelkin.measure import Images, Measuring, Results, Subject
 from pixelkin.robustness import CLEAN, Condition
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -84,24 +82,19 @@ def controlled(name: str, recipe: Path, corpus: Path, out: Path, external: list[
     return best_auc(run)
 
 
-def best_auc(run: Path) -> float:
-    """Of the weights that a run kept, on its validation crops."""
-    _, facts = load_tensors(run / BEST)
-    return round(facts["state"]["history"][-1]["auc"], 4)
-
-
 def measured(run: Path, corpus: Path, out: Path, most_tiles: int) -> dict[str, dict[str, Path]]:
     """The folder of a run's report on each set under each condition, made where it is missing."""
     places = {
         images: {c: out / "reports" / f"{run.name}-{images}-{c}" for c in CONDITIONS} for images in SETS
     }
     store = Store(allow_random=True, cache=out / "cache")
+    subject: Subject | None = None  # loaded once, and only where something is left to measure
     for images, of_condition in places.items():
         samples = find_samples(corpus / images)
         some = at_most(samples, PER_SOURCE[images]) if PER_SOURCE[images] else samples
         for condition, place in of_condition.items():
             if not (place / "report.json").exists():
-                subject = subject_of_run(run, store, most_tiles=most_tiles)
+                subject = subject or subject_of_run(run, store, most_tiles=most_tiles)
                 measuring = Measuring(
                     subject=subject, images=Images(corpus / images, tuple(some)), out=place, workers=2
                 )

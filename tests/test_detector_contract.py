@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from standins import FROZEN
-from tiny import EXAMPLES
+from tiny import CARD, EXAMPLES
 
 from pixelkin.errors import ExportError, MissingWeightsError, UnknownDetectorError
 from pixelkin.images import from_pixels, read
@@ -15,7 +15,6 @@ from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.external import ASSETS, Frozen, Store
 from pixelkin.lab.weights import load_strictly, load_tensors, save_tensors
-from pixelkin.types import Card
 
 TOGETHER = {"rtol": 1e-4, "atol": 1e-4}  # of logits
 # Smaller than the paper's where the paper's would take minutes on a core.
@@ -25,16 +24,6 @@ OPTIONS = {
     "frepgan": {"width": 8},
     "gandetection": {"variant": "b0", "patches": 2},
 }
-CARD = Card(
-    name="contract",
-    version="0",
-    system="-",
-    paper="-",
-    weights_sha256="-",
-    trained_on="nothing",
-    licence="-",
-    tile=64,
-)
 
 
 def built(name):

@@ -9,27 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cnndetection import norm_shapes, random_tensors
+from tiny import CARD
 from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError
 from pixelkin.images import from_pixels
 from pixelkin.lab.detectors.patchfor import Patchfor, joined
 from pixelkin.lab.export import check_parity, to_onnx
-from pixelkin.types import Card
 
 COUNTS = {1: 55_010, 2: 191_330, 3: 1_108_218, 4: 2_722_194, 5: 4_336_170}
 CHANNELS = [64, 128, 256, 728, 728, 728]  # before and after each block
 LOGITS = st.lists(st.floats(-600, 600, width=32), min_size=1, max_size=12)
-CARD = Card(
-    name="patches",
-    version="0",
-    system="patchfor",
-    paper="-",
-    weights_sha256="-",
-    trained_on="-",
-    licence="-",
-    tile=64,
-)
 
 
 def official_shapes(blocks):

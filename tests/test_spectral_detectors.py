@@ -1,12 +1,13 @@
 """Frank, Durall and BiHPF: what each adds to the contract that all detectors keep."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn
-from tiny import EXAMPLES
+from tiny import CARD, EXAMPLES
 
 from pixelkin.errors import ConfigError, DataError, NotFittedError, WeightsError
 from pixelkin.images import from_pixels, read
@@ -17,18 +18,8 @@ from pixelkin.lab.detectors.frank import Frank
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.external import Store
 from pixelkin.lab.weights import load_strictly
-from pixelkin.types import Card
 
-CARD = Card(
-    name="spectral",
-    version="0",
-    system="-",
-    paper="-",
-    weights_sha256="-",
-    trained_on="nothing",
-    licence="-",
-    tile=32,
-)
+SMALL = replace(CARD, tile=32)
 
 
 def noise(height, width, seed=0):
@@ -193,7 +184,7 @@ def test_frank_s_exported_model_answers_as_the_network(options):
     detector = Frank(size=32, **options)
     detector.fit(batches(detector))
     photograph = read(EXAMPLES / "photo-rocket.jpg").pixels
-    assert check_parity(to_onnx(detector.eval(), CARD), detector, [photograph[:32, :32]]) < 1e-3
+    assert check_parity(to_onnx(detector.eval(), SMALL), detector, [photograph[:32, :32]]) < 1e-3
 
 
 def published(folder, size=32, wrapped=True):
@@ -359,7 +350,7 @@ def test_bihpf_s_exported_model_answers_as_the_network_at_any_size():
     detector = BiHPF(output="image").eval()
     photograph = read(EXAMPLES / "photo-rocket.jpg").pixels
     sizes = [(96, 96), (65, 101)]
-    assert check_parity(to_onnx(detector, CARD), detector, [photograph[:h, :w] for h, w in sizes]) < 1e-3
+    assert check_parity(to_onnx(detector, SMALL), detector, [photograph[:h, :w] for h, w in sizes]) < 1e-3
 
 
 def test_bihpf_begins_with_imagenet_s_trunk_and_a_head_of_its_own():

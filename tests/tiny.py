@@ -7,8 +7,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pixelkin.types import Card
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SIDE = 48
+CARD = Card(
+    name="a test's",
+    version="0",
+    system="-",
+    paper="-",
+    weights_sha256="-",
+    trained_on="nothing",
+    licence="-",
+    tile=64,
+)
 RECIPE = {
     "policy": "native",
     "crop": 32,

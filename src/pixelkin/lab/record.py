@@ -17,7 +17,7 @@ from typing import Any
 from pixelkin.config import build
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.runs import BEST, LAST
-from pixelkin.lab.weights import load_tensors, sha256_of, write_atomically
+from pixelkin.lab.weights import load_facts, sha256_of, write_atomically
 
 FILE = Path(__file__).parent / "trained.json"
 
@@ -81,8 +81,7 @@ def entry_of(run: Path, reports: Mapping[str, Mapping[str, Path]], **more: Any) 
         reports: folder of an evaluation, by set and condition.
         more: attributes of `Trained` that neither knows.
     """
-    _, facts = load_tensors(run / BEST)
-    _, last = load_tensors(run / LAST)
+    facts, last = load_facts(run / BEST), load_facts(run / LAST)
     config, state, external = facts["config"], last["state"], facts["external"]
     of_epoch = config["images_per_epoch"]
     shown = state["step"] * of_epoch // -(-of_epoch // config["batch"]) or config["fit_images"]
@@ -94,12 +93,17 @@ def entry_of(run: Path, reports: Mapping[str, Mapping[str, Path]], **more: Any) 
         crops=shown,
         minutes=round(state["seconds"] / 60, 2),
         images_per_second=round(shown / state["seconds"], 1),
-        validation=round(facts["state"]["history"][-1]["auc"], 4),
+        validation=best_auc(run),
         random=tuple(external["random"]),
         used=external["used"],
         figures={name: {c: _figures(f) for c, f in of.items()} for name, of in reports.items()},
         **more,
     )
+
+
+def best_auc(run: Path) -> float:
+    """On validation crops, of the weights that a run kept."""
+    return round(load_facts(run / BEST)["state"]["history"][-1]["auc"], 4)
 
 
 def differences(paper: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -7,7 +7,8 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,22 @@ def load_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     Raises:
         WeightsError: it is missing, damaged, or holds no facts.
     """
+    with _opened(path) as (file, facts):
+        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts alone of a file that `save_tensors` wrote, whatever its size; raises as `load_tensors`."""
+    with _opened(path) as (_, facts):
+        return facts
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A file that `save_tensors` wrote, opened, and its facts."""
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})["pixelkin"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
+            yield file, json.loads((file.metadata() or {})["pixelkin"])
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: no readable safetensors file ({error})") from error
     except (KeyError, json.JSONDecodeError) as error:

@@ -22,6 +22,7 @@ from pixelkin.protocol import middle
 from pixelkin.tiles import repeat_up_to, sigmoid
 from pixelkin.types import Picture, Pixels
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel, 0..1
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LEAST = 32  # pixels: what is smaller leaves nothing of itself behind a trunk's halvings
 SIGNED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # to [-1, 1]
@@ -88,11 +89,11 @@ class Detector(nn.Module, ABC):
     """
 
     card: ClassVar[Paper]
-    statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
     whole: ClassVar[bool] = False
     squeezed: ClassVar[bool] = False
     from_photographs: ClassVar[bool] = False
     fits: ClassVar[bool] = False
+    statistics: Statistics = IMAGENET
     side: int | None = None
     frozen: Frozen | None = None
 
@@ -106,8 +107,7 @@ class Detector(nn.Module, ABC):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 pixels (..., 3, H, W), 0..255, to float32 by the mean and deviation of `statistics`."""
-        mean, deviation = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in self.statistics)
-        return (pixels.float() / 255 - mean) / deviation
+        return standardised(pixels.float() / 255, self.statistics)
 
     def from_pixels(self, tiles: Tensor) -> Tensor:
         """Logits, shape (B,), of uint8 tiles (B, 3, H, W): the graph that is exported.
@@ -198,6 +198,12 @@ def squared(picture: Picture, side: int) -> Picture:
     if (picture.height, picture.width) == (side, side):
         return picture
     return from_pixels(middle(shorter_side_to(picture.pixels, side), side))
+
+
+def standardised(values: Tensor, statistics: Statistics) -> Tensor:
+    """``values`` (..., 3, H, W), 0..1, less each channel's mean and over its deviation."""
+    mean, deviation = (torch.tensor(v, device=values.device).view(3, 1, 1) for v in statistics)
+    return (values - mean) / deviation
 
 
 def to_tensor(picture: Picture) -> Tensor:

@@ -17,7 +17,7 @@ from pixelkin.degrade import resize_to
 from pixelkin.errors import ConfigError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import ResNet50
-from pixelkin.lab.detectors.base import IMAGENET, SIGNED, Detector, Paper, to_tensor
+from pixelkin.lab.detectors.base import IMAGENET, SIGNED, Detector, Paper, standardised, to_tensor
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.frozen.denoiser import load_small
 from pixelkin.lab.frozen.diffusion import invert, load_adm, reconstruct, timesteps
@@ -102,8 +102,7 @@ class DIRE(Detector):
         maps, room = self.maps(batch), batch.shape[-1] - self.crop
         top, left = torch.randint(room + 1, (2,)).tolist() if self.training else (room // 2, room // 2)
         cut = maps[..., top : top + self.crop, left : left + self.crop] / 255
-        mean, deviation = (torch.tensor(v, device=batch.device).view(3, 1, 1) for v in IMAGENET)
-        return self.network((cut - mean) / deviation).squeeze(-1)
+        return self.network(standardised(cut, IMAGENET)).squeeze(-1)
 
     def equip(self, store: Store, *, fresh: bool) -> None:
         if fresh:

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 
 from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet, ResNet50
-from pixelkin.lab.detectors.base import IMAGENET, Detector, Paper, squared, to_tensor
+from pixelkin.lab.detectors.base import (
+    IMAGENET,
+    SIGNED,
+    Detector,
+    Paper,
+    Statistics,
+    squared,
+    standardised,
+    to_tensor,
+)
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.frozen import stylegan
 from pixelkin.types import Picture
@@ -68,7 +77,7 @@ class LGrad(Detector, ResNet50):
     def prepare(self, picture: Picture) -> Tensor:
         if self.side:
             picture = squared(picture, self.side)
-        return signed(to_tensor(picture))
+        return standardised(to_tensor(picture).float() / 255, SIGNED)
 
     def forward(self, batch: Tensor) -> Tensor:
         return self.fc(self.features(self.normalise(self.maps(batch)))).squeeze(-1)
@@ -157,20 +166,12 @@ def eight_bits(maps: Tensor) -> Tensor:
     return (lifted / torch.where(peak > 0, peak, 1) * 255).round().to(torch.uint8)
 
 
-def signed(pixels: Tensor) -> Tensor:
-    """uint8 pixels of any shape, 0..255, as float32 in -1..1."""
-    return (pixels.float() / 255 - 0.5) / 0.5
-
-
 class _OnSigned(nn.Module):
     """A network with statistics of its own, on pictures in -1..1."""
 
-    def __init__(self, network: nn.Module, statistics: tuple[tuple[float, ...], ...]) -> None:
+    def __init__(self, network: nn.Module, statistics: Statistics) -> None:
         super().__init__()
-        self.network = network
-        for name, values in zip(("mean", "deviation"), statistics, strict=True):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+        self.network, self.statistics = network, statistics
 
     def forward(self, pictures: Tensor) -> Tensor:
-        pixels = (pictures + 1) / 2
-        return self.network((pixels - self.get_buffer("mean")) / self.get_buffer("deviation"))
+        return self.network(standardised((pictures + 1) / 2, self.statistics))

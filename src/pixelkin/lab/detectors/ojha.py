@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from pixelkin.errors import ConfigError, WeightsError
 from pixelkin.images import from_pixels
 from pixelkin.lab.backbones import LITE0_MEAN, LITE0_STD, EfficientNet
-from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
+from pixelkin.lab.detectors.base import Detector, Paper, Statistics, to_tensor
 from pixelkin.lab.external import Frozen, Store
 from pixelkin.lab.weights import Tensors, load_strictly
 from pixelkin.protocol import middle
@@ -43,7 +42,7 @@ class Encoder:
     """A frozen network's features: how many; statistics and side (None: any) of what it is shown."""
 
     features: int
-    statistics: tuple[tuple[float, ...], tuple[float, ...]]
+    statistics: Statistics
     side: int | None
 
 
@@ -90,7 +89,7 @@ class Ojha(Detector):
             raise ConfigError(f"no encoder is named {encoder!r}; the names are: {', '.join(ENCODERS)}")
         super().__init__()
         self.encoder = encoder
-        self.side = ENCODERS[encoder].side
+        self.side, self.statistics = ENCODERS[encoder].side, ENCODERS[encoder].statistics
         if encoder != CLIP:
             self.card = replace(self.card, no_export="")  # type: ignore[misc]  # a small network can be in it
         self.fc = nn.Linear(ENCODERS[encoder].features, 1)
@@ -100,12 +99,6 @@ class Ojha(Detector):
         if self.side:
             picture = from_pixels(middle(picture.pixels, self.side))
         return self.normalise(to_tensor(picture))
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        mean, deviation = (
-            torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in ENCODERS[self.encoder].statistics
-        )
-        return (pixels.float() / 255 - mean) / deviation
 
     def forward(self, batch: Tensor) -> Tensor:
         encoder = self.through(self.encoder)
