@@ -36,6 +36,12 @@ def webp(pixels: Pixels, quality: float) -> Pixels:
     return decode(encode(pixels, "WEBP", quality=round(quality), method=2)).pixels
 
 
+def avif(pixels: Pixels, quality: float) -> Pixels:
+    """Through a lossy AVIF file of that ``quality``, 0..100."""
+    options = {"quality": round(quality), "speed": 9, "max_threads": 1}
+    return decode(encode(pixels, "AVIF", **options)).pixels
+
+
 def resize(pixels: Pixels, scale: float, filter: str = "bicubic") -> Pixels:
     """Sides times ``scale``, each rounded and at least one pixel."""
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
@@ -127,6 +133,7 @@ class Kind:
 CHAINABLE: dict[str, Kind] = {
     "jpeg": Kind(jpeg, 1, 100),
     "webp": Kind(webp, 0, 100),
+    "avif": Kind(avif, 0, 100),
     "resize": Kind(resize, 0.01, 16),
     "fit": Kind(fit, 1, 65535),
     "square": Kind(square, 1, 65535),

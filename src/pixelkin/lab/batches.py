@@ -19,19 +19,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pixelkin import degrade
 from pixelkin.data import LABEL_NAMES, find_samples
 from pixelkin.errors import ConfigError, DataError, ImageError
 from pixelkin.images import from_pixels, read
+from pixelkin.lab.bank import Bank, Square
 from pixelkin.lab.detectors.base import Detector
-from pixelkin.lab.recipe import Degradations, TrainConfig
-from pixelkin.tiles import repeat_to
+from pixelkin.lab.histories import training_crop
+from pixelkin.lab.recipe import TrainConfig
+from pixelkin.tiles import sigmoid
 from pixelkin.types import Pixels, Sample
 
 logger = logging.getLogger(__name__)
 
 VALIDATION = 2**32 - 1  # the place of an epoch in the seed of validation crops, which never change
-BLOCK = 8  # side of a JPEG block: crops are cut this much larger, then shifted off its grid
+TEACHER_TEMPERATURE = 4.0  # its logits on clean squares run to tens: softer, they still rank
 ATTEMPTS = 8  # unreadable images met in a row before a run gives up
 
 
@@ -136,7 +137,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         detector: whose `prepare` makes the tensors, and whose `example` makes generated twins out of
             every second place of the plan, where it trains on photographs.
         config: input policy and degradations.
-        epoch: for the seed; None for validation, which crops the middle and flips nothing.
+        epoch: for the seed and the strength of degradations; None for validation, which crops the
+            middle, flips nothing and degrades in full.
+        bank: squares of the samples to draw from, instead of their files.
     """
 
     def __init__(
@@ -147,9 +150,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         detector: Detector,
         config: TrainConfig,
         epoch: int | None,
+        bank: Bank | None = None,
     ) -> None:
         self.root, self.samples, self.plan = root, samples, plan
-        self.detector, self.config, self.epoch = detector, config, epoch
+        self.detector, self.config, self.epoch, self.bank = detector, config, epoch, bank
         self.twins = detector.from_photographs and epoch is not None
 
     def __len__(self) -> int:
@@ -158,27 +162,49 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
         """The crop at ``place`` of the plan; another of the same label where its file cannot be read.
 
+        The label is 1 for generated, 0 for real; between them where a teacher has its say.
+
         Raises:
             DataError: that many images in a row cannot be read that the whole set is in doubt.
         """
         epoch = VALIDATION if self.epoch is None else self.epoch
         # Twins share a seed, and so their crop.
         rng = np.random.default_rng([self.config.seed, epoch, place - place % 2 * self.twins])
-        sample = self.samples[self.plan[place]]
+        which = self.plan[place]
         for _ in range(ATTEMPTS):
             try:
-                pixels = read(self.root / sample.path).pixels
+                square = self._square(which, rng)
             except ImageError as error:
                 logger.warning("training goes on without an image: %s", error)
-                alike = [s for s in self.samples if s.label == sample.label]
-                sample = alike[rng.integers(len(alike))]
+                alike = [n for n, s in enumerate(self.samples) if s.label == self.samples[which].label]
+                which = alike[rng.integers(len(alike))]
                 continue
             crop = training_crop(
-                pixels, self.config, rng, fixed=self.epoch is None, remade=self._remaking(epoch, place)
+                square.pixels,
+                self.config,
+                rng,
+                fixed=self.epoch is None,
+                strength=strength(self.config, self.epoch),
+                remade=self._remaking(epoch, place),
             )
-            label = place % 2 if self.twins else sample.label
-            return self.detector.prepare(from_pixels(crop)), torch.tensor(label)
-        raise DataError(f"{ATTEMPTS} images in a row cannot be read, the last of them {sample.path}")
+            label = place % 2 if self.twins else self.samples[which].label
+            told = (
+                torch.tensor(label) if square.taught is None else self._told(float(label or 0), square.taught)
+            )
+            return self.detector.prepare(from_pixels(crop)), told
+        raise DataError(
+            f"{ATTEMPTS} images in a row cannot be read, the last of them {self.samples[which].path}"
+        )
+
+    def _square(self, which: int, rng: np.random.Generator) -> Square:
+        if self.bank:
+            return self.bank.square(which, rng)
+        return Square(read(self.root / self.samples[which].path).pixels)
+
+    def _told(self, label: float, taught: float) -> Tensor:
+        """The label moved towards the teacher's word: cross-entropy is linear in it."""
+        weight = self.config.teacher_weight
+        return torch.tensor((1 - weight) * label + weight * float(sigmoid(taught / TEACHER_TEMPERATURE)))
 
     def _remaking(self, epoch: int, place: int) -> Callable[[Pixels], Pixels] | None:
         """What makes a twin out of the crop at ``place``, by chance of its own; None where it is none."""
@@ -187,76 +213,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         return partial(self.detector.example, rng=np.random.default_rng([self.config.seed, epoch, place, 1]))
 
 
-def training_crop(
-    pixels: Pixels,
-    config: TrainConfig,
-    rng: np.random.Generator,
-    *,
-    fixed: bool,
-    remade: Callable[[Pixels], Pixels] | None = None,
-) -> Pixels:
-    """One crop of a picture by the input policy, degraded; uint8 (crop, crop, 3).
-
-    Args:
-        pixels: the picture, uint8 (H, W, 3).
-        config: policy, sizes, degradations.
-        rng: where all chance comes from.
-        fixed: crop the middle and do not flip, as validation does.
-        remade: what makes a generated twin of the crop before it is degraded; None to leave it.
-    """
-    scale = drawn_scale(config.degradations, rng)
-    if config.policy == "native":
-        wide = config.crop + BLOCK
-        crop = _crop(pixels, max(1, round(wide / scale)), rng, fixed=fixed)
-        if scale != 1:
-            crop = degrade.resize_to(crop, wide, wide, str(rng.choice(list(degrade.FILTERS))))
-        crop = remade(crop) if remade else crop
-        crop = _crop(degraded(crop, config.degradations, rng), config.crop, rng, fixed=False)
-    else:
-        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
-        pixels = _resized(pixels, config)
-        pixels = remade(pixels) if remade else pixels
-        pixels = degraded(pixels, config.degradations, rng)
-        crop = _crop(pixels, config.crop, rng, fixed=fixed)
-    if not fixed and rng.random() < config.flip:
-        crop = crop[:, ::-1]
-    return np.ascontiguousarray(crop)
-
-
-def _resized(pixels: Pixels, config: TrainConfig) -> Pixels:
-    """By the policies that resize, Pillow's bilinear filter."""
-    if config.policy == "paper":
-        return degrade.resize_to(pixels, config.resize, config.resize, "bilinear")
-    return degrade.shorter_side_to(pixels, config.resize)
-
-
-def drawn_scale(settings: Degradations, rng: np.random.Generator) -> float:
-    """The factor a picture is resized by, 1 where it is not."""
-    if rng.random() >= settings.resize:
+def strength(config: TrainConfig, epoch: int | None) -> float:
+    """How far the curriculum has come in an epoch, 0..1; 1 in validation."""
+    if epoch is None or not config.harden_epochs:
         return 1.0
-    return float(np.exp(rng.uniform(*np.log(settings.scale))))
-
-
-def degraded(pixels: Pixels, settings: Degradations, rng: np.random.Generator) -> Pixels:
-    """``pixels`` blurred and compressed as chance has it; resizing is `drawn_scale`'s."""
-
-    def drawn(ends: tuple[float, ...]) -> float:
-        return float(rng.uniform(ends[0], ends[1]))
-
-    if rng.random() < settings.blur:
-        pixels = degrade.blur(pixels, drawn(settings.sigma))
-    if rng.random() < settings.jpeg:
-        pixels = degrade.jpeg(pixels, drawn(settings.jpeg_quality), int(rng.choice([0, 2])))
-    if rng.random() < settings.webp:
-        pixels = degrade.webp(pixels, drawn(settings.webp_quality))
-    return pixels
-
-
-def _crop(pixels: Pixels, side: int, rng: np.random.Generator, *, fixed: bool) -> Pixels:
-    """A square of ``side`` out of the middle or by chance; a smaller picture is repeated to it."""
-    room = [max(length - side, 0) for length in pixels.shape[:2]]
-    top, left = (r // 2 if fixed else int(rng.integers(r + 1)) for r in room)
-    return repeat_to(pixels[top : top + side, left : left + side], side)
+    return min(1.0, epoch / config.harden_epochs)
 
 
 def _by_source(samples: Sequence[Sample]) -> dict[tuple[int | None, str], list[int]]:

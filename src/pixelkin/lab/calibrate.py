@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from pixelkin import degrade
 from pixelkin.errors import ImageError
 from pixelkin.images import read
-from pixelkin.lab.batches import degraded, drawn_scale
+from pixelkin.lab.histories import drawn_history, with_history
 from pixelkin.lab.recipe import Degradations
 from pixelkin.model import Model
 from pixelkin.tiles import sigmoid
@@ -83,9 +82,8 @@ def _validation_pictures(
         except ImageError:
             continue
         if rng.random() < 0.5:
-            scale = drawn_scale(settings, rng)
-            pixels = degrade.resize(picture.pixels, scale) if scale != 1 else picture.pixels
-            picture = replace(picture, pixels=degraded(pixels, settings, rng))
+            history = drawn_history(replace(settings, clean=0.0), rng)
+            picture = replace(picture, pixels=with_history(picture.pixels, history))
         yield sample, picture
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,8 @@ def step_size(config: TrainConfig, epoch: int, history: Sequence[Mapping[str, fl
     if config.schedule == "linear":
         falling = config.epochs - config.lr_decay_epochs
         return config.lr * min(1.0, (config.epochs - epoch) / max(falling, 1))
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * (epoch + 0.5) / config.epochs))
     fallen = config.lr * config.lr_decay ** max(0, (epoch - 1) // config.lr_decay_epochs)
     return max(fallen, min(config.lr, LEAST))
 

@@ -10,11 +10,14 @@ from typing import Any
 from pixelkin.config import over, read_toml
 from pixelkin.errors import ConfigError
 
-COUNTS = ("seed", "workers", "checkpoint_steps", "threads", "images_per_epoch", "fit_images", "patience")
+COUNTS = (
+    *("seed", "workers", "checkpoint_steps", "threads"),
+    *("images_per_epoch", "fit_images", "patience", "harden_epochs"),
+)
 NOT_NEGATIVE = (*COUNTS, "tile", "most_tiles", "momentum", "weight_decay", "rho")
 POLICIES = ("paper", "short side", "native")
 OPTIMISERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("steps", "plateau", "linear")
+SCHEDULES = ("steps", "plateau", "linear", "cosine")
 KEEPS = ("auc", "accuracy", "loss", "last")
 
 
@@ -47,38 +50,51 @@ def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
 class Degradations:
     """How often a training picture is degraded, and how far; the same for real and generated.
 
-    The order is that of life: resized, blurred, then saved as JPEG or WebP. Each probability is in
-    [0, 1]; each range is drawn from uniformly (``scale`` so that its logarithm is uniform).
+    The order is that of life: resized, blurred, noisy, then saved as JPEG, WebP or AVIF, and at times all
+    of it again. Each probability is in [0, 1]; each range is drawn from uniformly (``scale`` so that its
+    logarithm is uniform).
 
     Attributes:
+        clean: probability that nothing happens, whatever the others say.
+        again: probability of a second pass, off the grid of the first.
         resize: probability of a change of size by a factor out of ``scale``, by one of four filters.
         scale: least and greatest factor.
         blur: probability of a Gaussian blur of ``sigma`` pixels.
         sigma: least and greatest standard deviation, pixels.
+        noise: probability of independent Gaussian noise of standard deviation ``grain``.
+        grain: least and greatest, grey levels of 0..255.
         jpeg: probability of JPEG compression at a ``jpeg_quality``, 4:4:4 or 4:2:0.
         jpeg_quality: least and greatest quality, 1..100.
         webp: probability of lossy WebP compression at a ``webp_quality``.
         webp_quality: least and greatest quality, 0..100.
+        avif: probability of lossy AVIF compression at an ``avif_quality``.
+        avif_quality: least and greatest quality, 0..100.
     """
 
+    clean: float = 0.0
+    again: float = 0.0
     resize: float = 0.0
     scale: tuple[float, ...] = (0.5, 1.25)
     blur: float = 0.0
     sigma: tuple[float, ...] = (0.1, 1.0)
+    noise: float = 0.0
+    grain: tuple[float, ...] = (0.5, 4.0)
     jpeg: float = 0.0
     jpeg_quality: tuple[float, ...] = (50.0, 98.0)
     webp: float = 0.0
     webp_quality: tuple[float, ...] = (50.0, 95.0)
+    avif: float = 0.0
+    avif_quality: tuple[float, ...] = (40.0, 95.0)
 
     def __post_init__(self) -> None:
-        for name in ("resize", "blur", "jpeg", "webp"):
+        for name in ("clean", "again", "resize", "blur", "noise", "jpeg", "webp", "avif"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"degradations.{name} is a probability, 0 to 1, not {getattr(self, name)}")
-        for name in ("scale", "sigma", "jpeg_quality", "webp_quality"):
+        for name in ("scale", "sigma", "grain", "jpeg_quality", "webp_quality", "avif_quality"):
             values = getattr(self, name)
             if len(values) != 2 or not 0 <= values[0] <= values[1]:
                 raise ConfigError(f"degradations.{name} is [least, greatest], not {list(values)}")
-        for name, least in (("jpeg_quality", 1), ("webp_quality", 0)):
+        for name, least in (("jpeg_quality", 1), ("webp_quality", 0), ("avif_quality", 0)):
             values = getattr(self, name)
             if values[0] < least or values[1] > 100:
                 raise ConfigError(f"degradations.{name} lies in {least} to 100, not {list(values)}")
@@ -108,6 +124,17 @@ class TrainConfig:
         most_tiles: tiles a run is measured on per picture; 0 likewise.
         flip: probability of a horizontal flip.
         degradations: see there.
+        harden_epochs: epochs over which degradations come up to their probabilities, from none at all: a
+            curriculum that shows clean traces first. 0 for all from the start.
+        bank: folder for squares of ``bank_side`` pixels cut from the training pictures and kept decoded, so
+            that an epoch decodes nothing; empty to read the files. Policy ``native`` only.
+        bank_side: pixels.
+        bank_most: squares kept of one picture.
+        teacher: an asset of `pixelkin.lab.external.ASSETS`, a published checkpoint of the system
+            ``teacher_system``: the network learns also what this one says of the picture before its
+            history. Needs a bank. Empty for none.
+        teacher_system: registered name.
+        teacher_weight: share of the loss that the teacher's word has, in [0, 1].
         balance: labels are drawn equally often; within one, a source with n images weighs n ** balance.
         validation_share: share of ``data`` held out where ``validation`` is empty.
         validation_group: regular expression cut out of a path to name its group; a group, such as the
@@ -125,7 +152,8 @@ class TrainConfig:
         rho: radius of sharpness-aware minimisation around the optimiser (Foret et al. 2021); 0 for none.
         schedule: of the step size. ``steps`` multiplies it by ``lr_decay`` now and then; ``plateau`` is
             Wang et al. 2020's: a tenth after ``patience`` epochs without a better accuracy, and an end
-            below 1e-6; ``linear`` keeps it for ``lr_decay_epochs``, then goes to zero.
+            below 1e-6; ``linear`` keeps it for ``lr_decay_epochs``, then goes to zero; ``cosine`` falls to
+            zero along half a wave (Loshchilov and Hutter 2017).
         lr_decay: factor at each drop of the step size, never below 1e-6.
         lr_decay_epochs: epochs between drops; the first epoch is one longer, as in the official program.
         patience: epochs without a better ``keep`` after which ``plateau`` drops and the others end; 0
@@ -157,6 +185,13 @@ class TrainConfig:
     most_tiles: int = 0
     flip: float = 0.5
     degradations: Degradations = field(default_factory=Degradations)
+    harden_epochs: int = 0
+    bank: str = ""
+    bank_side: int = 288
+    bank_most: int = 3
+    teacher: str = ""
+    teacher_system: str = "ferretnet"
+    teacher_weight: float = 0.5
     balance: float = 1.0
     validation_share: float = 0.1
     validation_group: str = ""
@@ -203,8 +238,24 @@ class TrainConfig:
         if self.schedule == "plateau" and not self.patience:
             raise ConfigError("the schedule 'plateau' needs a patience of 1 epoch or more")
 
+        if self.bank and self.policy != "native":
+            raise ConfigError(f"a bank of squares serves the policy 'native', not {self.policy!r}")
+        if self.teacher and not self.bank:
+            raise ConfigError("a teacher needs a bank, where its word on each square is kept")
+        if not 0 <= self.teacher_weight <= 1:
+            raise ConfigError(f"teacher_weight is a share, 0 to 1, not {self.teacher_weight}")
+
     def _check_ranges(self) -> None:
-        for name in ("crop", "resize", "batch", "epochs", "lr_decay_epochs", "devices"):
+        for name in (
+            "bank_side",
+            "bank_most",
+            "crop",
+            "resize",
+            "batch",
+            "epochs",
+            "lr_decay_epochs",
+            "devices",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
         for name in NOT_NEGATIVE:

@@ -81,6 +81,27 @@ def load_run(
     return detector.eval(), config, facts
 
 
+def taught_by(system: str, asset: str, store: Store) -> Detector:
+    """A published detector in eval mode, to learn from.
+
+    Args:
+        system: its registered name.
+        asset: its checkpoint, one of its card's.
+        store: where that lies.
+
+    Raises:
+        ConfigError: the system has no such checkpoint.
+        MissingWeightsError: it is not there.
+    """
+    teacher = detector_class(system)()
+    if asset not in teacher.card.checkpoints:
+        names = ", ".join(teacher.card.checkpoints) or "it has none"
+        raise ConfigError(f"no checkpoint of {system} is named {asset!r}; the names are: {names}")
+    if file := store.find(asset):
+        teacher.load_checkpoint(file)
+    return teacher.eval()
+
+
 def same_networks(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse weights that were trained through another frozen network than is there now.
 

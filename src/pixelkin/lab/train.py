@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ import pixelkin
 from pixelkin import config as settings
 from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
 from pixelkin.errors import ConfigError, RunError
+from pixelkin.images import from_pixels
 from pixelkin.lab import weights
+from pixelkin.lab.bank import Bank, make_bank
 from pixelkin.lab.batches import Crops, part, plan_epoch, reordered, share
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
@@ -41,6 +43,7 @@ from pixelkin.lab.runs import (
     optimiser_tensors,
     restore_optimiser,
     same_networks,
+    taught_by,
 )
 from pixelkin.metrics import accuracy, auc, average_precision
 from pixelkin.types import Sample
@@ -57,6 +60,7 @@ MAY_CHANGE = {
     "epochs",
     "tile",
     "most_tiles",
+    "bank",
 }
 
 
@@ -123,7 +127,8 @@ def train(
     fabric = started(config)
     facts, training, validation = _data(run, config, fabric)
     on_facts(facts)
-    trainer = _Trainer(fabric, config, run, detector, store.facts(), training, validation)
+    bank = _bank(config, store, training, fabric)
+    trainer = _Trainer(fabric, config, run, detector, store.facts(), training, validation, bank)
     if (run / LAST).exists():
         trainer.restore()
     elif detector.fits:
@@ -144,9 +149,10 @@ class _Trainer:
         external: Mapping[str, Any],
         training: list[Sample],
         validation: tuple[Path, list[Sample]],
+        bank: Bank | None,
     ) -> None:
         self.fabric, self.config, self.run_folder = fabric, config, run
-        self.samples, self.validation = training, validation
+        self.samples, self.validation, self.bank = training, validation, bank
         self.detector, self.external = detector, external
         if config.channels_last:
             self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -192,7 +198,7 @@ class _Trainer:
         began = time.monotonic()
         plan = plan_epoch(self.samples, self.config, 0)
         some = range(min(self.config.fit_images or len(plan), len(plan)))
-        crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, epoch=0)
+        crops = self._crops(plan, epoch=0)
         self.detector.fit(DataLoader(Subset(crops, some), self.config.batch, num_workers=self.config.workers))
         self.state.seconds += time.monotonic() - began
 
@@ -236,8 +242,11 @@ class _Trainer:
             share(order[start : start + size], rank, world, twins=twins)
             for start in range(done * size, len(plan), size)
         ]
-        crops = Crops(Path(self.config.data), self.samples, plan, self.detector, self.config, drawn)
-        return DataLoader(crops, batch_sampler=batches, num_workers=self.config.workers)
+        return DataLoader(self._crops(plan, drawn), batch_sampler=batches, num_workers=self.config.workers)
+
+    def _crops(self, plan: Sequence[int], epoch: int) -> Crops:
+        root = Path(self.config.data)
+        return Crops(root, self.samples, plan, self.detector, self.config, epoch, self.bank)
 
     def _step(self, batch: Tensor, labels: Tensor) -> float:
         torch.manual_seed(hash((self.config.seed, self.state.step, self.fabric.global_rank)) % 2**63)
@@ -361,6 +370,32 @@ def _data(
     readable = [sample for sample in samples if sample.path not in facts.unreadable]
     training, root, held = part(readable, config)
     return facts, training, (root, held)
+
+
+def _bank(config: TrainConfig, store: Store, samples: list[Sample], fabric: Fabric) -> Bank | None:
+    """The bank of the training samples, if the recipe wants one, made and taught by the first process."""
+    if not config.bank:
+        return None
+
+    def made() -> Bank:
+        bank = make_bank(
+            Path(config.bank),
+            Path(config.data),
+            samples,
+            side=config.bank_side,
+            most=config.bank_most,
+            seed=config.seed,
+            workers=config.workers,
+        )
+        if config.teacher:
+            teacher = taught_by(config.teacher_system, config.teacher, store)
+            bank.teach(config.teacher, lambda pixels: teacher.logit(from_pixels(pixels)))
+        return bank
+
+    if fabric.is_global_zero:
+        made()
+    fabric.barrier()
+    return made()
 
 
 def _checked(run: Path, samples: list[Sample], config: TrainConfig, fabric: Fabric) -> DataFacts:

@@ -24,6 +24,8 @@ DETECTORS = {  # name: module and class; imported on first use, so that listing 
     "lgrad": "lgrad:LGrad",
     "ojha": "ojha:Ojha",
     "dire": "dire:DIRE",
+    "ferretnet": "ferretnet:FerretNet",
+    "kin": "kin:Kin",
 }
 
 

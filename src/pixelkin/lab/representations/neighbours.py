@@ -1,10 +1,12 @@
-"""Neighbouring pixel relationships (NPR), Eq. 4 of Tan et al. 2024: what up-sampling leaves behind."""
+"""What a pixel is beside its neighbours: relations inside a cell (NPR), and differences from a median."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError
 
@@ -56,3 +58,35 @@ def check_relation(period: int, reference: Reference) -> None:
         raise ConfigError(
             f"the reference of a {period} x {period} cell is 1 to {period**2}, mean or max, not {reference!r}"
         )
+
+
+# Pairs to put in order, one after the other, until the fifth of nine values is their median.
+_EXCHANGES = (
+    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
+    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
+)
+
+
+def median_residual(x: Tensor) -> Tensor:
+    """Differences of each pixel from the median of its 3 x 3 neighbourhood, its own value taken as 0.
+
+    The local pixel dependencies of Liang et al. 2025 (FerretNet, arXiv 2509.20890) as the official
+    program computes them: borders are padded with zeros, and the median is of nine values, the
+    eight neighbours and a zero.
+
+    Args:
+        x: images, shape (..., H, W).
+
+    Returns:
+        The residual, same shape.
+    """
+    padded = F.pad(x, (1, 1, 1, 1))
+    height, width = x.shape[-2:]
+    values = [padded[..., r : r + height, c : c + width] for r in range(3) for c in range(3)]
+    values[4] = torch.zeros_like(x)
+    for low, high in _EXCHANGES:
+        values[low], values[high] = (
+            torch.minimum(values[low], values[high]),
+            torch.maximum(values[low], values[high]),
+        )
+    return x - values[4]

@@ -1,0 +1,179 @@
+"""What happens to a training picture before a network sees it: one random history, the same law for both labels.
+
+A picture that travels is resized, cut, compressed, and often all of it again. A history is one or two
+such passes, then a crop off the 8 x 8 grid of the last compression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelkin import degrade
+from pixelkin.lab.recipe import Degradations, TrainConfig
+from pixelkin.tiles import repeat_to
+from pixelkin.types import Pixels
+
+BLOCK = 8  # side of a JPEG block: crops are cut this much larger, then shifted off its grid
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One leg of a history, as chance has drawn it.
+
+    Attributes:
+        scale: factor of a change of size, 1 for none.
+        filter: that it is resized by.
+        steps: what follows, in order.
+    """
+
+    scale: float
+    filter: str
+    steps: tuple[Callable[[Pixels], Pixels], ...]
+
+
+def drawn_history(settings: Degradations, rng: np.random.Generator, strength: float = 1.0) -> list[Pass]:
+    """The passes that chance gives a picture; none where it stays as it is.
+
+    Args:
+        settings: probabilities and ranges.
+        rng: where chance comes from.
+        strength: factor of every probability, 0..1, for a curriculum that begins with clean pictures.
+    """
+    if rng.random() < settings.clean:
+        return []
+    count = 1 + int(rng.random() < settings.again * strength)
+    return [_drawn_pass(settings, rng, strength) for _ in range(count)]
+
+
+def _drawn_pass(settings: Degradations, rng: np.random.Generator, strength: float) -> Pass:
+    def happens(probability: float) -> bool:
+        return bool(rng.random() < probability * strength)
+
+    def drawn(ends: tuple[float, ...]) -> float:
+        return float(rng.uniform(ends[0], ends[1]))
+
+    scale, filter = 1.0, str(rng.choice(list(degrade.FILTERS)))
+    if happens(settings.resize):
+        scale = float(np.exp(rng.uniform(*np.log(settings.scale))))
+    steps: list[Callable[[Pixels], Pixels]] = []
+    if happens(settings.blur):
+        sigma = drawn(settings.sigma)
+        steps.append(lambda pixels: degrade.blur(pixels, sigma))
+    if happens(settings.noise):
+        grain, own = drawn(settings.grain), np.random.default_rng(rng.integers(2**63))
+        steps.append(lambda pixels: degrade.noise(pixels, grain, own))
+    if happens(settings.jpeg):
+        quality, subsampling = drawn(settings.jpeg_quality), int(rng.choice([0, 2]))
+        steps.append(lambda pixels: degrade.jpeg(pixels, quality, subsampling))
+    if happens(settings.webp):
+        of_webp = drawn(settings.webp_quality)
+        steps.append(lambda pixels: degrade.webp(pixels, of_webp))
+    if happens(settings.avif):
+        of_avif = drawn(settings.avif_quality)
+        steps.append(lambda pixels: degrade.avif(pixels, of_avif))
+    return Pass(scale, filter, tuple(steps))
+
+
+def with_history(pixels: Pixels, history: list[Pass]) -> Pixels:
+    """A whole picture after its history."""
+    for leg in history:
+        pixels = _after(pixels, leg)
+    return pixels
+
+
+def training_crop(
+    pixels: Pixels,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    *,
+    fixed: bool,
+    strength: float = 1.0,
+    remade: Callable[[Pixels], Pixels] | None = None,
+) -> Pixels:
+    """One crop of a picture by the input policy, degraded; uint8 (crop, crop, 3).
+
+    Args:
+        pixels: the picture, uint8 (H, W, 3).
+        config: policy, sizes, degradations.
+        rng: where all chance comes from.
+        fixed: crop the middle and do not flip, as validation does.
+        strength: see `drawn_history`.
+        remade: what makes a generated twin of the crop before it is degraded; None to leave it.
+    """
+    history = drawn_history(config.degradations, rng, strength)
+    if config.policy == "native":
+        crop = _native(pixels, config.crop, history, rng, fixed=fixed, remade=remade)
+    else:
+        scale = float(np.prod([leg.scale for leg in history]))
+        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
+        pixels = _resized(pixels, config)
+        pixels = remade(pixels) if remade else pixels
+        pixels = with_history(pixels, [Pass(1.0, leg.filter, leg.steps) for leg in history])
+        crop = cropped(pixels, config.crop, rng, fixed=fixed)
+    if not fixed and rng.random() < config.flip:
+        crop = crop[:, ::-1]
+    return np.ascontiguousarray(crop)
+
+
+def _native(
+    pixels: Pixels,
+    side: int,
+    history: list[Pass],
+    rng: np.random.Generator,
+    *,
+    fixed: bool,
+    remade: Callable[[Pixels], Pixels] | None,
+) -> Pixels:
+    """A crop at native scale: before each pass the picture is cut to what the rest of the history needs."""
+    legs = sides(side, history, min(pixels.shape[:2]))
+    pixels = cropped(pixels, legs[0][0] if legs else side + BLOCK, rng, fixed=fixed)
+    pixels = remade(pixels) if remade else pixels
+    for leg, (before, after) in zip(history, legs, strict=True):
+        pixels = cropped(pixels, before, rng, fixed=False)
+        if before != after:
+            pixels = degrade.resize_to(pixels, after, after, leg.filter)
+        pixels = _after(pixels, Pass(1.0, leg.filter, leg.steps))
+    return cropped(pixels, side, rng, fixed=False)
+
+
+def sides(side: int, history: list[Pass], available: int) -> list[tuple[int, int]]:
+    """Side of the square before and after each pass, pixels, so that a crop of ``side`` is left in the end.
+
+    A square is a block larger than the next pass needs, to be cut off the last one's grid. A picture of
+    ``available`` pixels that is too small for all the shrinking, but not for the crop, is shrunk less: it
+    would have to be repeated otherwise.
+    """
+    legs: list[tuple[int, int]] = []
+    after = side + BLOCK
+    for leg in reversed(history):
+        before = max(1, round(after / leg.scale))
+        legs.insert(0, (before, after))
+        after = before + BLOCK
+    if legs and legs[0][0] > available >= side + BLOCK:
+        legs = [(min(before, available), min(after, available)) for before, after in legs]
+    return legs
+
+
+def cropped(pixels: Pixels, side: int, rng: np.random.Generator, *, fixed: bool) -> Pixels:
+    """A square of ``side`` out of the middle or by chance; a smaller picture is repeated to it."""
+    room = [max(length - side, 0) for length in pixels.shape[:2]]
+    top, left = (r // 2 if fixed else int(rng.integers(r + 1)) for r in room)
+    return repeat_to(pixels[top : top + side, left : left + side], side)
+
+
+def _after(pixels: Pixels, leg: Pass) -> Pixels:
+    if leg.scale != 1:
+        pixels = degrade.resize(pixels, leg.scale, leg.filter)
+    for step in leg.steps:
+        pixels = step(pixels)
+    return pixels
+
+
+def _resized(pixels: Pixels, config: TrainConfig) -> Pixels:
+    """By the policies that resize, Pillow's bilinear filter."""
+    if config.policy == "paper":
+        return degrade.resize_to(pixels, config.resize, config.resize, "bilinear")
+    return degrade.shorter_side_to(pixels, config.resize)
