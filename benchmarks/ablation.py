@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -96,7 +95,7 @@ def compared(config: TrainConfig, minutes: float, sets: Mapping[str, Tiles], sto
 
 
 def timed(config: TrainConfig, store: Store) -> float:
-    """Crops a second of a recipe here, from a short run that is thrown away; its check of the data is kept."""
+    """Crops a second of a recipe here, by a short run thrown away; its check of the data is kept."""
     run, seen = Path(config.out), Path(config.out).with_name("timing")
     shutil.rmtree(seen, ignore_errors=True)
     latest: list[Progress] = []
@@ -126,12 +125,12 @@ class Tiles:
         tiles, owners = [], []
         for place, sample in enumerate(self.samples):
             whole = degrade.apply(degrade.parse(chain), read(self.folder / sample.path).pixels, sample.path)
-            some = cut(whole, tile_boxes(*whole.shape[:2], SIDE, TILES), SIDE)
+            some = cut(whole, tile_boxes(whole.shape[0], whole.shape[1], SIDE, TILES), SIDE)
             tiles.append(some)
             owners += [place] * len(some)
         self.kept.mkdir(parents=True, exist_ok=True)
         np.savez(self.kept / f"{name}.part.npz", tiles=np.concatenate(tiles), owners=np.array(owners))
-        os.replace(self.kept / f"{name}.part.npz", self.kept / f"{name}.npz")
+        (self.kept / f"{name}.part.npz").replace(self.kept / f"{name}.npz")
 
     def measured(self, detector: Any) -> dict[str, dict[str, Any]]:
         """AUC over all pictures, its mean over generated sources, and that of each source, by condition."""

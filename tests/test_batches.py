@@ -3,20 +3,16 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tiny import EXAMPLES, plant
+from tiny import plant
 
 from pixelkin.data import find_samples
 from pixelkin.errors import ConfigError, DataError
-from pixelkin.images import read
-from pixelkin.lab.batches import Crops, hold_out, plan_epoch, reordered, spread, training_crop
+from pixelkin.lab.batches import Crops, hold_out, plan_epoch, reordered, spread
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.recipe import Degradations, TrainConfig
 from pixelkin.types import Sample
-
-PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
 
 
 def config(**values):
@@ -84,36 +80,6 @@ def test_validation_takes_of_every_source_alike():
     some = samples(cats_real=1000, dogs_real=10, gan_generated=100)
     assert shown(range(60), spread(some, 60, seed=1)) == {("cats", 0): 25, ("dogs", 0): 10, ("gan", 1): 25}
     assert len(spread(some, 10_000, seed=1)) == 1110
-
-
-@pytest.mark.parametrize("size", [(200, 300), (20, 300), (9, 7)])
-@pytest.mark.parametrize("policy", ["paper", "native"])
-def test_a_crop_has_its_size_whatever_the_picture(policy, size):
-    everything = Degradations(resize=1, blur=1, jpeg=1, webp=1)
-    for seed in range(4):
-        crop = training_crop(
-            PHOTO[: size[0], : size[1]],
-            config(policy=policy, resize=48, degradations=everything),
-            np.random.default_rng(seed),
-            fixed=False,
-        )
-        assert crop.shape == (32, 32, 3)
-        assert crop.dtype == np.uint8
-
-
-def test_a_clean_native_crop_is_a_piece_of_the_picture():
-    crop = training_crop(PHOTO, config(flip=0), np.random.default_rng(5), fixed=False)
-    windows = np.lib.stride_tricks.sliding_window_view(PHOTO[..., 0], (32, 32))
-    assert (windows == crop[..., 0]).all((2, 3)).any()
-
-
-@pytest.mark.parametrize("history", [{"jpeg": 1.0}, {"webp": 1.0}, {"blur": 1.0}, {"resize": 1.0}])
-def test_each_degradation_changes_the_crop_when_its_turn_comes(history):
-    clean, degraded = (
-        training_crop(PHOTO, config(degradations=d), np.random.default_rng(7), fixed=True)
-        for d in (Degradations(), Degradations(**history))
-    )
-    assert (clean != degraded).any()
 
 
 def test_real_and_generated_images_meet_the_same_degradations(tmp_path):

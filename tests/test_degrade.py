@@ -11,7 +11,7 @@ from pixelkin.errors import ConfigError
 from pixelkin.images import read
 
 PHOTO = read(EXAMPLES / "photo-coffee.png").pixels[:160, :200]
-STEPS = ["jpeg:75", "webp:75", "resize:0.5", "resize:1.37", "blur:1.5", "noise:4"]
+STEPS = ["jpeg:75", "webp:75", "avif:75", "resize:0.5", "resize:1.37", "blur:1.5", "noise:4"]
 STEPS += ["crop:0.6", "fit:100", "square:48", "screenshot:0.8"]
 OTHER_SIZES = ("resize", "crop", "fit", "square", "screenshot")
 
@@ -24,7 +24,7 @@ def detail(pixels, axis):
     return float(np.abs(np.diff(pixels.astype(float), axis=axis)).mean())
 
 
-@pytest.mark.parametrize("step", [degrade.jpeg, degrade.webp])
+@pytest.mark.parametrize("step", [degrade.jpeg, degrade.webp, degrade.avif])
 def test_lower_quality_is_farther_from_the_original(step):
     far, near = (distance(step(PHOTO, quality), PHOTO) for quality in (20, 95))
     assert far > 2 * near > 0
@@ -125,7 +125,8 @@ def test_an_unknown_step_is_named_beside_those_there_are(step):
     "step",
     [
         *("jpeg", "jpeg:", "jpeg:x", "jpeg:80:90", "jpeg:0", "jpeg:101", "jpeg:-5"),
-        *("webp:nan", "webp:-1", "webp:100.5", "resize:0", "resize:17", "resize:inf", "blur:-1", "blur:1e3"),
+        *("webp:nan", "webp:-1", "webp:100.5", "avif:", "avif:-1", "avif:101"),
+        *("resize:0", "resize:17", "resize:inf", "blur:-1", "blur:1e3"),
     ],
 )
 def test_a_value_that_is_none_is_named_with_its_step_and_range(step):

@@ -1,6 +1,9 @@
 """The model that ships."""
 
+import json
+
 import numpy as np
+import onnx
 import pytest
 from tiny import EXAMPLES
 
@@ -9,11 +12,28 @@ from pixelkin import models
 from pixelkin.errors import ImageError, ModelError
 from pixelkin.explain import heatmap_png, ramp
 from pixelkin.images import decode, read
+from pixelkin.model import CARD_KEY
+from pixelkin.tiles import spread, textured
 
 
 @pytest.fixture(scope="module")
 def model():
     return pixelkin.load()
+
+
+@pytest.fixture
+def recarded(tmp_path):
+    """Writes the shipped model with what ``change`` does to its card's values; returns the file."""
+
+    def recarded(change):
+        graph = onnx.load(models.folder() / models.SHIPPED[models.DEFAULT].file)
+        (card,) = (json.loads(p.value) for p in graph.metadata_props if p.key == CARD_KEY)
+        change(card)
+        onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(card)})
+        onnx.save(graph, tmp_path / "model.onnx")
+        return tmp_path / "model.onnx"
+
+    return recarded
 
 
 def test_the_shipped_model_is_small_and_says_what_it_is(model):
@@ -61,6 +81,38 @@ def test_a_picture_of_any_size_is_judged(model, size):
 def test_what_is_no_picture_is_refused(model, source):
     with pytest.raises(ImageError):
         model.detect(source)
+
+
+def test_a_card_from_before_there_was_a_choice_of_tiles_means_an_even_spread(recarded):
+    old = pixelkin.load(recarded(lambda card: card.pop("choice", None)))
+    picture = read(EXAMPLES / "photo-coffee.png")
+    assert old.card.choice == "spread"
+    expected = spread(picture.pixels, old.card.tile, old.card.most_tiles)
+    np.testing.assert_array_equal(old.detect(picture).boxes, expected)
+
+
+def test_a_model_looks_where_its_card_says(recarded):
+    pixels = np.full((160, 320, 3), 120, np.uint8)
+    pixels[:, 160:] = read(EXAMPLES / "photo-coffee.png").pixels[:160, :160]
+    for name, choice in (("spread", spread), ("textured", textured)):
+        values = {"choice": name, "tile": 32, "most_tiles": 4}
+        said = pixelkin.load(recarded(lambda card, values=values: card.update(values))).detect(pixels)
+        np.testing.assert_array_equal(said.boxes, choice(pixels, 32, 4))
+        assert (said.boxes[:, 1] >= 160).all() == (name == "textured")
+
+
+@pytest.mark.parametrize("choice", ["", "Spread", "loudest"])
+def test_a_choice_that_is_none_is_refused(recarded, choice):
+    with pytest.raises(ModelError, match=r"model\.onnx: its card holds an impossible"):
+        pixelkin.load(recarded(lambda card: card.update(choice=choice)))
+
+
+def test_a_trimmed_model_joins_its_tiles_without_the_extremes(recarded):
+    values = {"join": "trimmed", "tile": 32, "most_tiles": 9, "temperature": 1.0}
+    said = pixelkin.load(recarded(lambda card: card.update(values))).detect(EXAMPLES / "photo-rocket.jpg")
+    logits = np.sort(np.log(said.tile_probabilities / (1 - said.tile_probabilities)))
+    assert len(logits) == 9
+    assert said.logit == pytest.approx(logits[1:-1].mean(), abs=1e-3)
 
 
 def test_detect_at_the_door_of_the_package_is_the_shipped_model(model):

@@ -1,11 +1,23 @@
 """Where a picture is looked at, for pictures of any size."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pixelkin.tiles import JOINS, cut, repeat_to, tile_boxes
+from pixelkin.tiles import (
+    CHOICES,
+    JOINS,
+    cut,
+    in_words,
+    repeat_to,
+    spread,
+    textured,
+    tile_boxes,
+    trimmed_mean,
+)
 
 SIDES = st.integers(1, 3000)
 TILES = st.integers(16, 128).map(lambda half: 2 * half)
@@ -96,7 +108,92 @@ def test_a_single_pixel_fills_a_tile():
     assert (repeat_to(pixels, 4) == np.broadcast_to(pixels, (4, 4, 3))).all()
 
 
-@pytest.mark.parametrize(("name", "joined"), [("mean", 1.0), ("median", 0.0), ("max", 4.0)])
+# Where there are more tiles than are looked at -----------------------------------------------------
+
+
+def texture(pixels, box):
+    """The sum of the differences of neighbouring pixels' green, one by one."""
+    top, left, bottom, right = box
+    green = pixels[top:bottom, left:right, 1].tolist()
+    pairs = [pair for line in (*green, *zip(*green, strict=True)) for pair in pairwise(line)]
+    return sum(abs(a - b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("turned", [0, 1, 2, 3])
+def test_tiles_are_chosen_out_of_the_textured_half_of_a_picture(turned):
+    pixels = np.full((256, 256, 3), 200, np.uint8)
+    pixels[:, 128:] = noise(256, 128)
+    boxes = textured(np.rot90(pixels, turned), 32, 16)
+    assert len(boxes) == 16
+    for top, left, bottom, right in boxes:
+        assert np.rot90(pixels, turned)[top:bottom, left:right].std() > 50
+    assert any(pixels[t:b, x:r].std() == 0 for t, x, b, r in spread(pixels, 32, 16))
+
+
+@pytest.mark.parametrize(("size", "most"), [((96, 130), 5), ((64, 400), 1), ((31, 500), 9), ((201, 77), 20)])
+def test_no_tile_that_is_left_out_has_more_texture_than_one_that_is_chosen(size, most):
+    pixels = noise(*size)
+    pixels = (pixels * np.linspace(0, 1, size[1])[:, None] ** 2).astype(np.uint8)
+    chosen = textured(pixels, 16, most).tolist()
+    rest = [box for box in spread(pixels, 16, 64).tolist() if box not in chosen]
+    assert len(chosen) == most
+    assert rest
+    assert max(texture(pixels, box) for box in rest) <= min(texture(pixels, box) for box in chosen)
+
+
+def test_red_and_blue_do_not_count_as_texture_and_great_differences_do_not_wrap():
+    pixels = np.full((32, 96, 3), 250, np.uint8)
+    pixels[:, :32, ::2] = noise(32, 32)[..., ::2]
+    pixels[:, 32:64:2, 1] = 2  # a difference of 248, of 8 in eight bits
+    pixels[:, 64::2, 1] = 200
+    assert textured(pixels, 32, 1).tolist() == [[0, 32, 32, 64]]
+    assert textured(pixels, 32, 2).tolist() == [[0, 32, 32, 64], [0, 64, 32, 96]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    height=st.integers(1, 400), width=st.integers(1, 400), half=st.integers(8, 64), most=st.integers(1, 90)
+)
+@example(height=1, width=5000, half=16, most=16)
+@example(height=5000, width=1, half=16, most=16)
+@example(height=1, width=5000, half=16, most=1)
+def test_textured_tiles_are_some_of_the_picture_s_in_reading_order(height, width, half, most):
+    pixels, side = noise(height, width), 2 * half
+    boxes = textured(pixels, side, most)
+    top, left, bottom, right = boxes.T
+    assert len(boxes) == min(most, len(spread(pixels, side, max(most, 64))))
+    assert boxes.tolist() == sorted(boxes.tolist())
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    assert (boxes[:, :2] % 2 == 0).all()
+    assert (boxes[:, :2] >= 0).all()
+    assert (bottom - top == min(side, height)).all()
+    assert (right - left == min(side, width)).all()
+    assert (bottom <= height).all()
+    assert (right <= width).all()
+
+
+@pytest.mark.parametrize(("size", "most"), [((100, 90), 12), ((100, 90), 40), ((1, 1), 1), ((700, 700), 90)])
+def test_where_there_are_no_more_tiles_than_are_looked_at_texture_does_not_matter(size, most):
+    pixels = noise(*size)
+    np.testing.assert_array_equal(textured(pixels, 32, most), tile_boxes(*size, 32, most))
+
+
+def test_of_equal_texture_as_many_tiles_are_chosen():
+    assert len(textured(np.zeros((320, 320, 3), np.uint8), 32, 7)) == 7
+
+
+def test_the_choices_are_these_and_are_told_in_words():
+    assert {"spread": spread, "textured": textured} == CHOICES
+    assert in_words(128, 16, "mean") == "at most 16 native-scale tiles of 128 px, logits joined by mean"
+    assert in_words(64, 9, "trimmed", "textured") == (
+        "at most 9 native-scale tiles of 64 px, the most textured ones, logits joined by trimmed"
+    )
+
+
+# Joining -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "joined"), [("mean", 1.0), ("median", 0.0), ("max", 4.0), ("trimmed", 1.0)])
 def test_logits_are_joined_by_the_rule_of_that_name(name, joined):
     assert JOINS[name](np.array([-1.0, 0.0, 4.0])) == joined
     assert JOINS[name](np.array([4.0, -1.0, 0.0])) == joined
@@ -108,4 +205,19 @@ def test_a_single_logit_is_joined_to_itself(name):
 
 
 def test_the_rules_are_these():
-    assert set(JOINS) == {"mean", "median", "max"}
+    assert set(JOINS) == {"mean", "median", "max", "trimmed"}
+
+
+@given(logits=st.lists(st.floats(-50, 50), min_size=1, max_size=40), seed=st.integers(0, 9))
+def test_a_trimmed_mean_leaves_out_a_fifth_at_either_end(logits, seed):
+    kept = sorted(logits)
+    for _ in range(len(logits) // 5):
+        kept.remove(min(kept))
+        kept.remove(max(kept))
+    shuffled = np.random.default_rng(seed).permutation(logits)
+    assert trimmed_mean(shuffled) == pytest.approx(sum(kept) / len(kept), abs=1e-9)
+
+
+def test_one_wild_logit_of_five_does_not_move_a_trimmed_mean():
+    assert JOINS["trimmed"](np.array([1.0, 2.0, 3.0, 1e9, 2.0])) == pytest.approx(7 / 3)
+    assert JOINS["trimmed"](np.array([-1e9, 2.0, 3.0, 4.0])) < -1e8

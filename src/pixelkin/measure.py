@@ -56,7 +56,7 @@ class Subject:
     def of_model(cls, model: Model) -> Subject:
         """A model, as `pixelkin detect` would use it."""
         card = model.card
-        words = in_words(card.tile, card.most_tiles, card.join)
+        words = in_words(card.tile, card.most_tiles, card.join, card.choice)
         return cls(model, card.name, model.sha256, words, card.system, card)
 
 

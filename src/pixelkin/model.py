@@ -18,7 +18,7 @@ from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
 from pixelkin.models import DEFAULT, SHIPPED, folder
-from pixelkin.tiles import JOINS, cut, sigmoid, tile_boxes
+from pixelkin.tiles import CHOICES, JOINS, cut, sigmoid
 from pixelkin.types import Card, Picture, Pixels, Prediction, Verdict
 
 CARD_KEY = "pixelkin.card"
@@ -71,7 +71,7 @@ class Model:
             ImageError: it is no readable image.
         """
         picture = as_picture(source)
-        boxes = tile_boxes(picture.height, picture.width, self.card.tile, self.card.most_tiles)
+        boxes = CHOICES[self.card.choice](picture.pixels, self.card.tile, self.card.most_tiles)
         logits = self.logits(cut(picture.pixels, boxes, self.card.tile))
         joined = float(JOINS[self.card.join](logits))
         probability = float(sigmoid(joined / self.card.temperature))
@@ -163,7 +163,7 @@ def _card(metadata: dict[str, str], name: str) -> Card:
         raise ModelError(f"{name}: an ONNX model without the card that `pixelkin export` writes") from error
     except (ConfigError, json.JSONDecodeError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
-    possible = card.join in JOINS and 0 < card.temperature < math.inf
+    possible = card.join in JOINS and card.choice in CHOICES and 0 < card.temperature < math.inf
     if not possible or card.tile < 2 or card.most_tiles < 1:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card

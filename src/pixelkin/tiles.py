@@ -13,8 +13,21 @@ from pixelkin.types import Floats, Pixels
 # Corners lie on even rows and columns, so that a tile has the grid phase of its picture.
 PHASE = 2
 TILE, MOST_TILES = 128, 16  # where a card or a run does not say
+CANDIDATES = 64  # tiles whose texture is compared
 
-JOINS: dict[str, Callable[[Floats], np.floating]] = {"mean": np.mean, "median": np.median, "max": np.max}
+
+def trimmed_mean(logits: Floats) -> np.floating:
+    """The mean without the least and the greatest fifth of the values, rounded down."""
+    cut_off = len(logits) // 5
+    return np.mean(np.sort(logits)[cut_off : len(logits) - cut_off])
+
+
+JOINS: dict[str, Callable[[Floats], np.floating]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "max": np.max,
+    "trimmed": trimmed_mean,
+}
 
 
 def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int64]:
@@ -40,6 +53,36 @@ def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int6
     return np.array([(t, x, min(t + side, height), min(x + side, width)) for t, x in corners], np.int64)
 
 
+def spread(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
+    """`tile_boxes` of a picture, uint8 (H, W, 3): an even spread."""
+    return tile_boxes(pixels.shape[0], pixels.shape[1], side, most)
+
+
+def textured(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
+    """Of the tiles that cover a picture, those with most texture, where there are more than ``most``.
+
+    Flat sky and saturated white carry no trace of how they were made. Texture is the mean absolute
+    difference of neighbouring pixels' green; up to `CANDIDATES` tiles are looked at.
+
+    Args:
+        pixels: the picture, uint8 (H, W, 3).
+        side: of a tile, pixels, even.
+        most: tiles at the most.
+
+    Returns:
+        int, shape (n, 4), as `tile_boxes` gives them, in reading order.
+    """
+    boxes = spread(pixels, side, max(most, CANDIDATES))
+    if len(boxes) <= most:
+        return boxes
+    green = [pixels[top:bottom, left:right, 1].astype(np.int16) for top, left, bottom, right in boxes]
+    texture = [sum(np.abs(np.diff(g, axis=axis)).sum() for axis in (0, 1)) / g.size for g in green]
+    return boxes[np.sort(np.argsort(texture, kind="stable")[-most:])]
+
+
+CHOICES: dict[str, Callable[[Pixels, int, int], NDArray[np.int64]]] = {"spread": spread, "textured": textured}
+
+
 def cut(pixels: Pixels, boxes: NDArray[np.int64], side: int) -> Pixels:
     """The tiles at ``boxes`` of a picture, uint8, shape (n, 3, ``side``, ``side``).
 
@@ -57,9 +100,10 @@ def sigmoid(logits: Any) -> NDArray[np.float64]:
     return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
 
 
-def in_words(side: int, most: int, join: str) -> str:
+def in_words(side: int, most: int, join: str, choice: str = "spread") -> str:
     """How a picture is looked at, for reports."""
-    return f"at most {most} native-scale tiles of {side} px, logits joined by {join}"
+    which = "" if choice == "spread" else f", the most {choice} ones"
+    return f"at most {most} native-scale tiles of {side} px{which}, logits joined by {join}"
 
 
 def repeat_to(pixels: Pixels, side: int) -> Pixels:

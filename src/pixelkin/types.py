@@ -142,6 +142,7 @@ class Card:
         licence: of the model file.
         tile: side of the square tiles the model sees, pixels.
         most_tiles: tiles looked at per picture at the most.
+        choice: where they are, if there are more: a name of `pixelkin.tiles.CHOICES`.
         join: how tile logits become one: a name of `pixelkin.tiles.JOINS`.
         temperature: what the joined logit is divided by before the sigmoid.
         real_below: probabilities below it are called real.
@@ -160,6 +161,7 @@ class Card:
     licence: str
     tile: int
     most_tiles: int = 16
+    choice: str = "spread"
     join: str = "mean"
     temperature: float = 1.0
     real_below: float = 0.5

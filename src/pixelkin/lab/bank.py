@@ -93,7 +93,10 @@ class Bank:
 
     def __getitem__(self, square: int) -> Pixels:
         """The square at a place of the bank, uint8 (h, w, 3)."""
-        return self._squares[square, : self.contents.heights[square], : self.contents.widths[square]]
+        # A copy: torch takes no array that it must not write to, as those of a file mapped to read are.
+        return np.array(
+            self._squares[square, : self.contents.heights[square], : self.contents.widths[square]]
+        )
 
     def square(self, place: int, rng: np.random.Generator) -> Square:
         """One square of the sample at ``place``, drawn from those that it has.
@@ -136,6 +139,9 @@ def make_bank(
         most: squares from one picture; fewer where so many would overlap.
         seed: of where they are cut.
         workers: processes that decode.
+
+    Raises:
+        DataError: ``folder`` holds squares of another side, or of other samples.
     """
     if not (folder / "bank.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +165,13 @@ def make_bank(
             widths=tuple(widths),
         )
         write_atomically(folder / "bank.json", json.dumps(dataclasses.asdict(contents)).encode())
-    return Bank(folder, samples)
+    bank = Bank(folder, samples)
+    if bank.contents.side != side:
+        raise DataError(
+            f"the bank in {folder} has squares of {bank.contents.side} pixels, not {side}: delete the folder "
+            "to make it anew"
+        )
+    return bank
 
 
 def _squares(task: tuple[Path, int, int], side: int, most: int) -> list[Pixels]:

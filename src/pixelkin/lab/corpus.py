@@ -19,6 +19,7 @@ import hashlib
 import re
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,8 +74,10 @@ def entries(manifest: Path = MANIFEST) -> list[Entry]:
     """
     try:
         with gzip.open(manifest, "rt", encoding="utf-8", newline="") as file:
-            return [Entry(**row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    except (OSError, TypeError) as error:
+            table = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            columns = next(table, [])
+            return [Entry(**dict(zip(columns, row, strict=True))) for row in table]
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{manifest} is no manifest of a corpus ({error})") from error
 
 
@@ -100,8 +103,10 @@ def lay_out(chosen: Iterable[Entry], repositories: Path, out: Path) -> tuple[Cou
             key = f"{entry.split}/{entry.label}/{entry.source}"
             if data is None:
                 missing[f"{repository} (objects)"] += 1
+            elif files := _write(out / key, entry, data):
+                there[key] += files
             else:
-                there[key] += _write(out / key, entry, data)
+                missing[f"{repository} (unreadable)"] += 1
     return there, missing
 
 
@@ -109,7 +114,7 @@ def git_directory(repositories: Path, repository: str) -> Path | None:
     """Where a repository's objects lie below a folder of clones, or None."""
     for base in (repositories / repository.replace("/", "+", 1), repositories / repository):
         for candidate in (base, base / ".git", base / "repo", base / "repo" / ".git"):
-            if (candidate / "objects").is_dir():
+            if (candidate / "objects").is_dir() and (candidate / "HEAD").is_file():
                 return candidate
     return None
 
@@ -124,12 +129,12 @@ def blobs(directory: Path, names: Sequence[str]) -> Iterator[bytes | None]:
             git.stdin.write(f"{name}\n".encode())
             git.stdin.flush()
             head = git.stdout.readline().split()
-            if len(head) != 3 or head[1] != b"blob":
+            if len(head) != 3:
                 yield None
                 continue
             data = git.stdout.read(int(head[2]))
             git.stdout.read(1)
-            yield data
+            yield data if head[1] == b"blob" else None
         git.stdin.close()
 
 

@@ -54,6 +54,7 @@ class ExportConfig:
         tile: side of a tile at run time, pixels, even; 0 for the only one the detector takes, or else the
             shipped models' own.
         most_tiles: per picture.
+        choice: a name of `pixelkin.tiles.CHOICES`.
         join: a name of `pixelkin.tiles.JOINS`.
         mistakes: share of each label the thresholds may get wrong on validation pictures.
         measured: results by condition; see `pixelkin export --report`.
@@ -66,6 +67,7 @@ class ExportConfig:
     limits: str = ""
     tile: int = 0
     most_tiles: int = MOST_TILES
+    choice: str = "spread"
     join: str = "mean"
     mistakes: float = 0.05
     measured: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What happens to a training picture before a network sees it: one random history, the same law for both labels.
+"""What happens to a training picture before a network sees it, by one law for both labels.
 
 A picture that travels is resized, cut, compressed, and often all of it again. A history is one or two
 such passes, then a crop off the 8 x 8 grid of the last compression.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -55,26 +56,23 @@ def _drawn_pass(settings: Degradations, rng: np.random.Generator, strength: floa
     def drawn(ends: tuple[float, ...]) -> float:
         return float(rng.uniform(ends[0], ends[1]))
 
-    scale, filter = 1.0, str(rng.choice(list(degrade.FILTERS)))
-    if happens(settings.resize):
-        scale = float(np.exp(rng.uniform(*np.log(settings.scale))))
+    chosen = str(rng.choice(list(degrade.FILTERS)))
+    resized = happens(settings.resize)
+    scale = float(np.exp(rng.uniform(*np.log(settings.scale)))) if resized else 1.0
     steps: list[Callable[[Pixels], Pixels]] = []
     if happens(settings.blur):
-        sigma = drawn(settings.sigma)
-        steps.append(lambda pixels: degrade.blur(pixels, sigma))
+        steps.append(partial(degrade.blur, sigma=drawn(settings.sigma)))
     if happens(settings.noise):
-        grain, own = drawn(settings.grain), np.random.default_rng(rng.integers(2**63))
-        steps.append(lambda pixels: degrade.noise(pixels, grain, own))
+        own = np.random.default_rng(rng.integers(2**63))
+        steps.append(partial(degrade.noise, sigma=drawn(settings.grain), rng=own))
     if happens(settings.jpeg):
-        quality, subsampling = drawn(settings.jpeg_quality), int(rng.choice([0, 2]))
-        steps.append(lambda pixels: degrade.jpeg(pixels, quality, subsampling))
-    if happens(settings.webp):
-        of_webp = drawn(settings.webp_quality)
-        steps.append(lambda pixels: degrade.webp(pixels, of_webp))
-    if happens(settings.avif):
-        of_avif = drawn(settings.avif_quality)
-        steps.append(lambda pixels: degrade.avif(pixels, of_avif))
-    return Pass(scale, filter, tuple(steps))
+        subsampling = int(rng.choice([0, 2]))
+        steps.append(partial(degrade.jpeg, quality=drawn(settings.jpeg_quality), subsampling=subsampling))
+    for name in ("webp", "avif"):
+        if happens(getattr(settings, name)):
+            quality = drawn(getattr(settings, f"{name}_quality"))
+            steps.append(partial(getattr(degrade, name), quality=quality))
+    return Pass(scale, chosen, tuple(steps))
 
 
 def with_history(pixels: Pixels, history: list[Pass]) -> Pixels:
@@ -128,8 +126,10 @@ def _native(
     remade: Callable[[Pixels], Pixels] | None,
 ) -> Pixels:
     """A crop at native scale: before each pass the picture is cut to what the rest of the history needs."""
-    legs = sides(side, history, min(pixels.shape[:2]))
-    pixels = cropped(pixels, legs[0][0] if legs else side + BLOCK, rng, fixed=fixed)
+    available = min(pixels.shape[:2])
+    legs = sides(side, history, available)
+    most = min(side + BLOCK, available) if available >= side else side + BLOCK
+    pixels = cropped(pixels, legs[0][0] if legs else most, rng, fixed=fixed)
     pixels = remade(pixels) if remade else pixels
     for leg, (before, after) in zip(history, legs, strict=True):
         pixels = cropped(pixels, before, rng, fixed=False)
@@ -152,7 +152,7 @@ def sides(side: int, history: list[Pass], available: int) -> list[tuple[int, int
         before = max(1, round(after / leg.scale))
         legs.insert(0, (before, after))
         after = before + BLOCK
-    if legs and legs[0][0] > available >= side + BLOCK:
+    if legs and legs[0][0] > available >= side:
         legs = [(min(before, available), min(after, available)) for before, after in legs]
     return legs
 

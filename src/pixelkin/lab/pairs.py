@@ -16,9 +16,11 @@ import argparse
 import csv
 import hashlib
 import importlib.util
+import io
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -38,6 +40,37 @@ logger = logging.getLogger(__name__)
 MANIFEST = "pairs.tsv"
 COLUMNS = ("generator", "photograph", "top", "left", "side", "sha256", "generated")
 MULTIPLE = 8  # sides that every generator of a zoo takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixing:
+    """What may be done to twins before they are written; each a probability, in [0, 1].
+
+    Attributes:
+        blend: of a generated twin that is mixed with the photograph, half to all of it generated.
+        half: of one that takes the place of a half of the photograph only.
+        reencode: of twins that both pass through a JPEG file of one quality, 60 to 95.
+    """
+
+    blend: float = 0.0
+    half: float = 0.0
+    reencode: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("blend", "half", "reencode"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is a probability, 0 to 1, not {getattr(self, name)}")
+
+    def applied(self, real: Pixels, generated: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+        """The twins after what chance has drawn."""
+        if rng.random() < self.half:
+            generated = half_replaced(real, generated, rng)
+        if rng.random() < self.blend:
+            generated = blended(real, generated, float(rng.uniform(0.5, 1)))
+        if rng.random() < self.reencode:
+            quality, subsampling = float(rng.uniform(60, 95)), int(rng.choice([0, 2]))
+            real, generated = (degrade.jpeg(twin, quality, subsampling) for twin in (real, generated))
+        return real, generated
 
 
 def zoo(folder: Path, names: Sequence[str] = ()) -> Iterator[Generator]:
@@ -77,6 +110,7 @@ def make_pairs(
     each: int,
     side: int,
     seed: int,
+    mixing: Mixing | None = None,
 ) -> None:
     """Write ``OUT/GENERATOR/{0_real,1_fake}/NAME.png`` and resampled twins, as far as they are not there.
 
@@ -87,7 +121,9 @@ def make_pairs(
         each: photographs a generator is shown.
         side: of the squares, pixels; a smaller photograph gives the largest that it has.
         seed: of which photographs, and where they are cut.
+        mixing: what is done to the twins; nothing by default.
     """
+    mixing = mixing or Mixing()
     files = find_images(photographs)
     for generator in generators:
         folder = out / generator.name
@@ -95,14 +131,14 @@ def make_pairs(
         rows = []
         for file in (files[place] for place in chance.permutation(len(files))[:each]):
             key = f"{file.relative_to(photographs)}"
-            if (row := _pair(generator, file, key, folder, side, seed)) is not None:
+            if (row := _pair(generator, file, key, folder, side, seed, mixing)) is not None:
                 rows.append(row)
         _record(out / MANIFEST, generator.name, rows)
         logger.info("%s: %d pairs", generator.name, len(rows))
 
 
 def _pair(
-    generator: Generator, file: Path, key: str, folder: Path, side: int, seed: int
+    generator: Generator, file: Path, key: str, folder: Path, side: int, seed: int, mixing: Mixing
 ) -> tuple[str, ...] | None:
     """One pair and its resampled twin, written; the manifest's row, or None where there is no photograph."""
     digest = hashlib.sha256(f"{seed}\0{generator.name}\0{key}".encode("utf-8", "surrogateescape")).digest()
@@ -121,7 +157,12 @@ def _pair(
     generated = folder / "1_fake" / name
     if not generated.exists():
         made = generator.make(square, int(rng.integers(2**31)))
-        twin = square if made.shape == square.shape else degrade.resize_to(square, *made.shape[:2], "lanczos")
+        twin = (
+            square
+            if made.shape == square.shape
+            else degrade.resize_to(square, made.shape[0], made.shape[1], "lanczos")
+        )
+        twin, made = mixing.applied(twin, made, rng)
         write(folder / "0_real" / name, twin)
         write(folder.parent / "resampled" / "0_real" / f"{generator.name}-{name}", resampled(twin, rng))
         write(generated, made)
@@ -167,10 +208,12 @@ def _record(path: Path, generator: str, rows: Sequence[tuple[str, ...]]) -> None
     """The manifest with one generator's rows replaced."""
     kept: list[tuple[str, ...]] = []
     if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            kept = [tuple(row) for row in csv.reader(file, delimiter="\t") if row[0] != generator][1:]
-    lines = ["\t".join(row) for row in (COLUMNS, *kept, *rows)]
-    write_atomically(path, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            kept = [tuple(row) for row in csv.reader(file, delimiter="\t")][1:]
+    buffer = io.StringIO()
+    table = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    table.writerows([COLUMNS, *(row for row in kept if row[0] != generator), *rows])
+    write_atomically(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _module(path: Path) -> ModuleType:
@@ -193,19 +236,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=150, help="photographs a generator")
     parser.add_argument("--side", type=int, default=256, help="of the squares, pixels")
     parser.add_argument("--seed", type=int, default=1)
+    for name, what in (
+        ("blend", "mixed with the photograph"),
+        ("half", "in place of a half of it"),
+        ("reencode", "saved as JPEG, both twins alike"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=0.0, help=f"share of pairs {what}")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     torch.set_num_threads(1)
     try:
-        if given.zoo:
-            generators = zoo(given.zoo, given.generator)
+        mixing = Mixing(blend=given.blend, half=given.half, reencode=given.reencode)
+        generators = [zoo(given.zoo, given.generator)] if given.zoo else []
+        generators += [simulators(given.photographs, given.seed, given.generator)] if given.simulated else []
+        for some in generators:
             make_pairs(
-                given.photographs, given.out, generators, each=given.each, side=given.side, seed=given.seed
-            )
-        if given.simulated:
-            generators = simulators(given.photographs, given.seed, given.generator)
-            make_pairs(
-                given.photographs, given.out, generators, each=given.each, side=given.side, seed=given.seed
+                given.photographs,
+                given.out,
+                some,
+                each=given.each,
+                side=given.side,
+                seed=given.seed,
+                mixing=mixing,
             )
     except PixelkinError as error:
         parser.exit(2, f"{error}\n")

@@ -229,8 +229,6 @@ class TrainConfig:
         self._check_ranges()
         if self.policy != "native" and self.crop > self.resize:
             raise ConfigError(f"a crop of {self.crop} does not fit in an image resized to {self.resize}")
-        if not 0 <= self.flip <= 1:
-            raise ConfigError(f"flip is a probability, 0 to 1, not {self.flip}")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"validation_share lies between 0 and 1, not at {self.validation_share}")
         if len(self.betas) != 2:
@@ -238,14 +236,18 @@ class TrainConfig:
         if self.schedule == "plateau" and not self.patience:
             raise ConfigError("the schedule 'plateau' needs a patience of 1 epoch or more")
 
+        self._check_bank()
+
+    def _check_bank(self) -> None:
         if self.bank and self.policy != "native":
             raise ConfigError(f"a bank of squares serves the policy 'native', not {self.policy!r}")
         if self.teacher and not self.bank:
             raise ConfigError("a teacher needs a bank, where its word on each square is kept")
-        if not 0 <= self.teacher_weight <= 1:
-            raise ConfigError(f"teacher_weight is a share, 0 to 1, not {self.teacher_weight}")
 
     def _check_ranges(self) -> None:
+        for name in ("flip", "teacher_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} lies in 0 to 1, not at {getattr(self, name)}")
         for name in (
             "bank_side",
             "bank_most",

@@ -130,7 +130,7 @@ def trained(plan: Plan, photographs: Tensor, seed: int) -> UpSampler:
         top, left = torch.randint(photographs.shape[-1] - side + 1, (2,), generator=chance).tolist()
         batch = photographs[chosen, :, top : top + side, left : left + side].float() / 255
         optimiser.zero_grad()
-        F.l1_loss(network(batch), batch).backward()
+        torch.autograd.backward(F.l1_loss(network(batch), batch))
         optimiser.step()
     return network.eval()
 

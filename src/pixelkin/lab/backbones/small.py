@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError
+from pixelkin.lab.backbones.efficientnet import EfficientNet
+from pixelkin.lab.weights import Tensors, load_strictly
 
 
 class Residual(nn.Module):
@@ -59,24 +62,55 @@ def convolved(
     )
 
 
-def small_trunk(kind: str, channels_in: int) -> tuple[nn.Sequential, int]:
+class ImageNetTrunk(nn.Module):
+    """The stem and ten blocks of EfficientNet-Lite0, its batch norms folded away: five halvings less one.
+
+    Args:
+        channels_in: of the views; weights of the first three are ImageNet's, those of more begin at zero.
+    """
+
+    BLOCKS, CHANNELS = 10, 112
+
+    def __init__(self, channels_in: int) -> None:
+        super().__init__()
+        self.layers, _ = EfficientNet("lite0", channels_in, outputs=None).cut(self.BLOCKS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Pixels come centred and over 0.25; the weights were trained on pixels over half of the range.
+        return self.layers(x / 2)
+
+    @torch.no_grad()
+    def begin_from(self, tensors: Tensors, source: object) -> None:
+        """Take the weights of a whole EfficientNet-Lite0."""
+        whole = EfficientNet("lite0", outputs=1000)
+        load_strictly(whole, tensors, source)
+        learnt = dict(whole.cut(self.BLOCKS)[0].state_dict())
+        stem = torch.zeros_like(self.state_dict()["layers.0.weight"])
+        stem[:, :3] = learnt["0.weight"]
+        self.layers.load_state_dict({**learnt, "0.weight": stem})
+
+
+def small_trunk(kind: str, channels_in: int) -> tuple[nn.Module, int]:
     """A trunk from maps (B, ``channels_in``, H, W) to features, and how many channels these have.
 
-    ``dense`` halves the side four times by plain convolutions, which this class of processor runs near
+    ``lite0`` is what ImageNet taught EfficientNet-Lite0, up to its tenth block (`ImageNetTrunk`). The others
+    begin from nothing: ``dense`` halves the side four times by plain convolutions, which this class of processor runs near
     its peak; ``depthwise`` has a tenth of the multiplications but waits for memory; ``patch`` halves it
-    once, and each of its features sees 11 x 11 pixels, as in LaDeDa.
+    once, and each of its features sees 12 x 12 pixels, after LaDeDa.
 
     Raises:
         ConfigError: there is no such kind.
     """
     match kind:
+        case "lite0":
+            return ImageNetTrunk(channels_in), ImageNetTrunk.CHANNELS
         case "dense":
-            blocks = (Residual(24, 40, 2), Residual(40, 80, 2), Residual(80, 144, 2))
-            return nn.Sequential(convolved(channels_in, 24, 4, 2), *blocks), 144
+            dense = (Residual(24, 40, 2), Residual(40, 80, 2), Residual(80, 144, 2))
+            return nn.Sequential(convolved(channels_in, 24, 4, 2), *dense), 144
         case "depthwise":
-            blocks = (Separable(32, 64, 2), Separable(64, 128, 2), Separable(128, 256, 2))
-            return nn.Sequential(convolved(channels_in, 32, 4, 2), *blocks), 256
+            separable = (Separable(32, 64, 2), Separable(64, 128, 2), Separable(128, 256, 2))
+            return nn.Sequential(convolved(channels_in, 32, 4, 2), *separable), 256
         case "patch":
             layers = (convolved(32, 48, 3, 1), convolved(48, 64, 1, 1), convolved(64, 128, 1, 1))
             return nn.Sequential(convolved(channels_in, 32, 4, 2), convolved(32, 32, 3, 1), *layers), 128
-    raise ConfigError(f"no small trunk is named {kind!r}; the names are: dense, depthwise, patch")
+    raise ConfigError(f"no small trunk is named {kind!r}; the names are: lite0, dense, depthwise, patch")

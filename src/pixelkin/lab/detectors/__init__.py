@@ -25,6 +25,7 @@ DETECTORS = {  # name: module and class; imported on first use, so that listing 
     "ojha": "ojha:Ojha",
     "dire": "dire:DIRE",
     "ferretnet": "ferretnet:FerretNet",
+    "rich": "rich:Rich",
     "kin": "kin:Kin",
 }
 

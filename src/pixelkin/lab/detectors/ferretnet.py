@@ -28,9 +28,9 @@ class FerretNet(Detector):
         label="FerretNet-S",
         looks_at="differences of pixels from the median of their 3 x 3 neighbourhood",
         idea=(
-            "Generators make neighbouring pixels depend on each other as cameras do not. Each pixel is replaced "
-            "by its difference from the median of its neighbours; a small network of grouped and dilated "
-            "convolutions classifies that map, and its logit is the score."
+            "Generators make neighbouring pixels depend on each other as cameras do not. Each pixel is "
+            "replaced by its difference from the median of its neighbours; a small network of grouped "
+            "and dilated convolutions classifies that map, and its logit is the score."
         ),
         parameters=126_289,
         checkpoints=("ferretnet-s",),

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelkin.errors import ConfigError
-from pixelkin.lab.backbones.small import small_trunk
+from pixelkin.lab.backbones.small import ImageNetTrunk, small_trunk
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
+from pixelkin.lab.external import Store
 from pixelkin.lab.representations.views import VIEWS, check_views
 from pixelkin.types import Picture
 
 VOTINGS = ("features", "patches")
+LITE0 = "efficientnet-lite0-imagenet"
 
 
 class Kin(Detector):
@@ -39,17 +41,19 @@ class Kin(Detector):
         label="Kin",
         looks_at="native-scale pixels, or what filters leave of them",
         idea=(
-            "A small residual network looks at tiles at native scale, never resized, and its logit is the score. "
-            "It learns from many generators, and every training picture, real or generated, passes the same "
-            "random history of resizing, cropping and compression, so that no history gives a label away."
+            "A small residual network looks at tiles at native scale, never resized, and its logit is the "
+            "score. It learns from many generators; every training picture, real or generated, passes "
+            "the same random history of resizing, cropping and compression, so that no history gives a "
+            "label away."
         ),
         parameters=418_353,
+        needs=(LITE0,),
         choices="No paper's system; the reference is to the paper whose idea it carries on.",
     )
     statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # views scale what they show
 
     def __init__(
-        self, views: tuple[str, ...] = ("pixels",), trunk: str = "dense", voting: str = "features"
+        self, views: tuple[str, ...] = ("pixels",), trunk: str = "lite0", voting: str = "features"
     ) -> None:
         check_views(views)
         if voting not in VOTINGS:
@@ -59,6 +63,10 @@ class Kin(Detector):
         self.trunk, channels = small_trunk(trunk, sum(VIEWS[name].channels for name in views))
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(channels, 1)
+
+    def equip(self, store: Store, *, fresh: bool) -> None:
+        if fresh and isinstance(self.trunk, ImageNetTrunk) and (tensors := store.tensors(LITE0)) is not None:
+            self.trunk.begin_from(tensors, LITE0)
 
     def prepare(self, picture: Picture) -> Tensor:
         return self.normalise(to_tensor(picture))

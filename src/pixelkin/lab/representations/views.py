@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pixelkin.errors import ConfigError
 from pixelkin.lab.representations.neighbours import median_residual, neighbour_relation
 
-# Fridrich and Kodovsky 2012, "Rich Models for Steganalysis of Digital Images": their 5 x 5 square filter ("KV").
+# The 5 x 5 square filter of Fridrich and Kodovsky 2012, "Rich Models for Steganalysis of Digital Images".
 KV = (
     (-1.0, 2.0, -2.0, 2.0, -1.0),
     (2.0, -6.0, 8.0, -6.0, 2.0),
@@ -62,18 +62,19 @@ def scaled_median(x: Tensor) -> Tensor:
 
 
 def relation(period: int, scale: float) -> Callable[[Tensor], Tensor]:
-    """`neighbour_relation` to the first pixel of cells of ``period``, times ``scale``, at the size of the input."""
+    """`neighbour_relation` to the first pixel of a cell, times ``scale``, at the size of the input."""
 
     def view(x: Tensor) -> Tensor:
-        short = [-length % period for length in x.shape[-2:]]
-        whole = F.pad(x, (0, short[1], 0, short[0]), mode="replicate") if any(short) else x
+        # Padded even where nothing is short: a branch would be frozen in an exported graph.
+        down, right = (-length % period for length in x.shape[-2:])
+        whole = F.pad(x, (0, right, 0, down), mode="replicate")
         return neighbour_relation(whole, period)[..., : x.shape[-2], : x.shape[-1]] * scale
 
     return view
 
 
 def phases(x: Tensor) -> Tensor:
-    """Differences from the pixel above, to the left, and on both diagonals, times 12: every phase of a 2 x 2 cell.
+    """Differences from the pixel above, to the left, and on both diagonals, times 12: every phase of a cell.
 
     The relation of Eq. 4 takes one pixel of each cell as its reference, and so depends on where the grid
     of cells begins; a crop by one pixel gives another. Differences along four directions do not.

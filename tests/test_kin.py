@@ -1,0 +1,184 @@
+"""Kin and its small trunks: what they take, what they cost, what becomes of them outside of torch."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from golden import fill
+from tiny import CARD, EXAMPLES
+from torch import nn
+
+from pixelkin.errors import ConfigError
+from pixelkin.images import from_pixels, read
+from pixelkin.lab.backbones.small import small_trunk
+from pixelkin.lab.detectors.kin import VOTINGS, Kin
+from pixelkin.lab.export import check_parity, to_onnx
+from pixelkin.lab.external import Store
+from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.representations.views import VIEWS
+from pixelkin.lab.runs import new_detector
+
+TRUNKS = ["dense", "depthwise", "patch"]
+SIZES = [(32, 32), (33, 47), (64, 35), (97, 131)]
+PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def gigaflops(detector, side):
+    """Two for each multiply-accumulate of convolutions and linear layers, for one square tile, over 1e9."""
+    counted = []
+
+    def convolution(layer, _inputs, out):
+        counted.append(out.numel() * layer.weight[0].numel())
+
+    def linear(layer, _inputs, out):
+        counted.append(out.numel() * layer.in_features)
+
+    for layer in detector.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(convolution)
+        elif isinstance(layer, nn.Linear):
+            layer.register_forward_hook(linear)
+    with torch.inference_mode():
+        detector(torch.rand(1, 3, side, side))
+    return 2 * sum(counted) / 1e9
+
+
+# Trunks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "side"), [("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)]
+)
+def test_a_trunk_s_maps_have_the_channels_it_states_and_are_as_small_as_it_says(kind, channels, side):
+    trunk, stated = small_trunk(kind, 5)
+    assert stated == channels
+    assert trunk.eval()(torch.rand(2, 5, 64, 64)).shape == (2, channels, side, side)
+
+
+def test_a_feature_of_the_patch_trunk_sees_12_pixels_each_way():
+    x = torch.rand(1, 3, 48, 48, requires_grad=True)
+    trunk = fill(small_trunk("patch", 3)[0])
+    trunk(x)[0, :, 12, 11].sum().backward()
+    rows, columns = x.grad[0].abs().sum(0).nonzero().T
+    assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (12, 12)
+
+
+def test_an_unknown_trunk_is_answered_with_the_known_ones():
+    with pytest.raises(
+        ConfigError, match="no small trunk is named 'deep'; the names are: dense, depthwise, patch"
+    ):
+        small_trunk("deep", 3)
+
+
+# Kin -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("voting", VOTINGS)
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_every_trunk_and_voting_gives_a_picture_one_logit_which_its_patches_average_to(trunk, voting, size):
+    detector = fill(Kin(trunk=trunk, voting=voting))
+    batch = torch.rand(3, 3, *size)
+    with torch.inference_mode():
+        logits, patches = detector(batch), detector.patch_logits(batch)
+    assert logits.shape == (3,)
+    assert patches.shape[0] == 3
+    assert patches.dim() == 3
+    assert logits.unique().numel() == 3
+    torch.testing.assert_close(patches.mean((1, 2)), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_both_votings_have_the_same_weights_and_answer_alike_but_in_training(trunk):
+    features, patches = (fill(Kin(trunk=trunk, voting=voting)) for voting in ("features", "patches"))
+    x = torch.rand(2, 3, 40, 40)
+    torch.testing.assert_close(patches(x), features(x), rtol=1e-4, atol=1e-4)
+
+
+def test_views_lie_beside_one_another_in_the_order_of_their_names():
+    detector = Kin(views=("phases", "pixels", "npr8"))
+    shown = []
+    detector.trunk.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    x = torch.rand(1, 3, 33, 36)
+    detector.eval()(x)
+    expected = torch.cat([VIEWS[name].function(x) for name in ("phases", "pixels", "npr8")], 1)
+    assert torch.equal(shown[0], expected)
+    assert shown[0].shape[1] == 18
+
+
+def test_a_picture_is_prepared_as_pixels_in_0_to_1():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    prepared = Kin().prepare(from_pixels(pixels))
+    np.testing.assert_allclose(prepared.permute(1, 2, 0), pixels / 255, rtol=0, atol=1e-6)
+
+
+def test_the_default_is_small_and_cheap():
+    detector = Kin().eval()
+    assert count(detector) == Kin.card.parameters <= 1_500_000
+    assert 0.1 < gigaflops(detector, 256) <= 0.6
+
+
+def test_arithmetic_is_counted_as_by_hand():
+    maps = 128 * 128 * 32 * (4 * 4 * 3) + 128 * 128 * 9 * (32 * 32 + 32 * 48)
+    by_hand = 2 * (maps + 128 * 128 * (48 * 64 + 64 * 128) + 128)
+    assert gigaflops(Kin(trunk="patch").eval(), 256) == pytest.approx(by_hand / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"views": ("pixels", "npr3")}, "no view is named npr3; the names are: pixels, npr2"),
+        ({"views": ()}, "no view is named nothing; the names are: pixels"),
+        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: dense, depthwise, patch"),
+        ({"voting": "loudest"}, "no voting is named 'loudest'; the names are: features, patches"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_known_ones(options, told):
+    with pytest.raises(ConfigError, match=told):
+        Kin(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"view": ["pixels"]}, "no option of kin is named 'view'; the names are: views, trunk, voting"),
+        ({"views": "pixels"}, "options.views takes"),
+        ({"trunk": 3}, "options.trunk takes text"),
+    ],
+)
+def test_an_option_of_a_recipe_that_is_none_is_named(options, told):
+    with pytest.raises(ConfigError, match=told):
+        recipe_s(options)
+
+
+def recipe_s(options):
+    config = TrainConfig(data="-", out="-", detector="kin", options=options)
+    return new_detector(config, Store(), fresh=True)
+
+
+def test_a_recipe_s_list_of_views_is_taken():
+    detector = recipe_s({"views": ["median", "pixels"], "trunk": "patch", "voting": "patches"})
+    assert tuple(detector.views) == ("median", "pixels")
+    assert detector(torch.rand(2, 3, 32, 32)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(pytest.param(partial(Kin, views=(name,)), id=name) for name in VIEWS),
+        pytest.param(partial(Kin, views=("pixels", "npr8", "phases")), id="pixels, npr8 and phases"),
+        pytest.param(partial(Kin, trunk="depthwise", voting="patches"), id="depthwise, patches"),
+        pytest.param(partial(Kin, trunk="patch", voting="patches"), id="patch, patches"),
+    ],
+)
+def test_an_exported_kin_is_small_and_answers_as_the_network_at_odd_sizes(make):
+    detector = fill(make())
+    graph = to_onnx(detector, CARD)
+    assert len(graph) <= 6_000_000
+    sizes = [(32, 32), (33, 47), (97, 131), (64, 301)]
+    assert check_parity(graph, detector, [PHOTO[:height, :width] for height, width in sizes]) < 1e-3
