@@ -12,7 +12,7 @@ from tiny import EXAMPLES
 
 from pixelkin import degrade
 from pixelkin.images import read
-from pixelkin.lab.histories import BLOCK, Pass, drawn_history, sides, training_crop, with_history
+from pixelkin.lab.histories import SHIFT, Pass, drawn_history, sides, training_crop, with_history
 from pixelkin.lab.recipe import Degradations, TrainConfig
 
 PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
@@ -80,9 +80,10 @@ def test_a_clean_native_crop_is_a_piece_of_the_picture():
 
 
 @pytest.mark.parametrize("side", [32, 33, 36, 39, 40, 41, 60])
-def test_a_picture_with_room_for_a_crop_is_not_repeated(side):
+@pytest.mark.parametrize("clean", [0, 1])
+def test_a_picture_with_room_for_a_crop_is_not_repeated(side, clean):
     for seed in range(20):
-        crop = crop_of(MAP[:side, :side], seed).astype(int)
+        crop = crop_of(MAP[:side, :side], seed, degradations=Degradations(clean=clean)).astype(int)
         assert (np.diff(crop[..., 0], axis=1) == 1).all()
         assert (np.diff(crop[..., 1], axis=0) == 1).all()
 
@@ -100,10 +101,10 @@ def test_a_picture_too_small_for_all_the_shrinking_is_shrunk_less_and_not_repeat
 
 def needed(side, scales):
     """Sides before and after each pass for a crop of ``side``, from the last pass to the first."""
-    pairs, after = [], side + BLOCK
+    pairs, after = [], side + SHIFT
     for scale in scales[::-1]:
         pairs = [(max(1, round(after / scale)), after), *pairs]
-        after = pairs[0][0] + BLOCK
+        after = pairs[0][0] + SHIFT
     return pairs
 
 
@@ -127,8 +128,8 @@ def test_every_pass_leaves_room_for_what_follows(scales, side, available):
 def test_a_validation_crop_is_the_middle_and_never_flipped():
     for seed in range(10):
         left, top = crop_of(MAP, seed, fixed=True, flip=1)[0, 0, :2].astype(int)
-        assert abs(left - 112) <= BLOCK / 2
-        assert abs(top - 112) <= BLOCK / 2
+        assert abs(left - 112) <= SHIFT // 2 + 1
+        assert abs(top - 112) <= SHIFT // 2 + 1
     assert (crop_of(MAP, 3, flip=1) == crop_of(MAP, 3)[:, ::-1]).all()
 
 
@@ -143,7 +144,7 @@ def test_the_last_crop_lies_anywhere_on_the_grid_of_the_last_compression(monkeyp
         history = Degradations(jpeg=1, again=again)
         corners = [crop_of(PHOTO, seed, degradations=history)[0, 0] for seed in range(800)]
         offsets = Counter((int(top), int(left)) for left, top, _ in corners)
-        assert set(offsets) == {(top, left) for top in range(BLOCK + 1) for left in range(BLOCK + 1)}
+        assert set(offsets) == {(top, left) for top in range(SHIFT + 1) for left in range(SHIFT + 1)}
         assert max(offsets.values()) < 30
 
 

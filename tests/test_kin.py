@@ -11,7 +11,8 @@ from torch import nn
 
 from pixelkin.errors import ConfigError
 from pixelkin.images import from_pixels, read
-from pixelkin.lab.backbones.small import small_trunk
+from pixelkin.lab.backbones.efficientnet import EfficientNet
+from pixelkin.lab.backbones.small import ImageNetTrunk, small_trunk
 from pixelkin.lab.detectors.kin import VOTINGS, Kin
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.external import Store
@@ -19,7 +20,7 @@ from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.representations.views import VIEWS
 from pixelkin.lab.runs import new_detector
 
-TRUNKS = ["dense", "depthwise", "patch"]
+TRUNKS = ["lite0", "dense", "depthwise", "patch"]
 SIZES = [(32, 32), (33, 47), (64, 35), (97, 131)]
 PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
 
@@ -52,7 +53,8 @@ def gigaflops(detector, side):
 
 
 @pytest.mark.parametrize(
-    ("kind", "channels", "side"), [("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)]
+    ("kind", "channels", "side"),
+    [("lite0", 112, 4), ("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)],
 )
 def test_a_trunk_s_maps_have_the_channels_it_states_and_are_as_small_as_it_says(kind, channels, side):
     trunk, stated = small_trunk(kind, 5)
@@ -70,9 +72,31 @@ def test_a_feature_of_the_patch_trunk_sees_12_pixels_each_way():
 
 def test_an_unknown_trunk_is_answered_with_the_known_ones():
     with pytest.raises(
-        ConfigError, match="no small trunk is named 'deep'; the names are: dense, depthwise, patch"
+        ConfigError, match="no small trunk is named 'deep'; the names are: lite0, dense, depthwise, patch"
     ):
         small_trunk("deep", 3)
+
+
+def test_the_imagenet_trunk_makes_the_maps_of_the_whole_network_it_was_cut_from():
+    whole = fill(EfficientNet("lite0", outputs=1000))
+    trunk = ImageNetTrunk(3)
+    trunk.begin_from(whole.state_dict(), "the whole network")
+    batch = torch.rand(2, 3, 65, 48) * 4 - 2
+    with torch.inference_mode():
+        maps = whole.activation(whole._bn0(whole._conv_stem(batch / 2)))
+        for block in list(whole._blocks)[: ImageNetTrunk.BLOCKS]:
+            maps = block(maps)
+        torch.testing.assert_close(trunk.eval()(batch), maps, rtol=1e-4, atol=1e-4)
+
+
+def test_a_view_beside_the_pixels_begins_without_a_say():
+    tensors = fill(EfficientNet("lite0", outputs=1000)).state_dict()
+    alone, beside = ImageNetTrunk(3), ImageNetTrunk(6)
+    for trunk in (alone, beside):
+        trunk.begin_from(tensors, "the whole network")
+    batch = torch.rand(1, 6, 40, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(beside(batch), alone(batch[:, :3]))
 
 
 # Kin -----------------------------------------------------------------------------------------------
@@ -134,7 +158,7 @@ def test_arithmetic_is_counted_as_by_hand():
     [
         ({"views": ("pixels", "npr3")}, "no view is named npr3; the names are: pixels, npr2"),
         ({"views": ()}, "no view is named nothing; the names are: pixels"),
-        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: dense, depthwise, patch"),
+        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: lite0, dense, depthwise, patch"),
         ({"voting": "loudest"}, "no voting is named 'loudest'; the names are: features, patches"),
     ],
 )

@@ -203,7 +203,7 @@ def test_rows_of_oddly_named_photographs_and_generators_stay_whole(tmp_path):
         Image.fromarray(REAL).save(photographs / name)
     generators = ("generator", "another")
     for name in generators:
-        make_pairs(photographs, tmp_path / "out", [Generator(name, 1, negative)], each=9, side=64, seed=1)
+        make_pairs(photographs, tmp_path / "out", [Generator(name, negative)], each=9, side=64, seed=1)
     assert Counter((row["generator"], row["photograph"]) for row in listed(tmp_path / "out")) == Counter(
         (generator, name) for generator in generators for name in names
     )
@@ -228,7 +228,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(photographs, zoo, tmp_path,
     told = refused(capsys, *start, "--simulated", "--generator", "simulated-cubic-0")
     assert "there is no simulated-cubic-0; the names are: simulated-nearest-0" in told
     told = refused(capsys, tmp_path, "--out", tmp_path, "--simulated")
-    assert "has no readable photograph" in told
+    assert "has no image in it" in told
     told = refused(capsys, *start, "--zoo", zoo, "--blend", "1.5")
     assert "blend is a probability, 0 to 1, not 1.5" in told
     assert list(tmp_path.iterdir()) == []

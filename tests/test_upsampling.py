@@ -93,14 +93,14 @@ def test_a_transposed_convolution_stamps_its_kernel_at_every_second_place(kernel
 
 def test_the_neighbour_relation_vanishes_where_nothing_follows_nearest_up_sampling(photographs):
     def relation(operator):
-        network = UpSampler(replace(PLAN, operator=operator)).eval()
+        network = trained(replace(PLAN, operator=operator), photographs, seed=5)
         pass_through(network.decoder[2][1])
         pass_through(network.decoder[-1])
         made = painted(network, photographs[0].permute(1, 2, 0).numpy())
         return neighbour_relation(torch.from_numpy(made).permute(2, 0, 1).float()).abs().mean()
 
     assert relation("nearest") == 0
-    assert relation("bilinear") > 0
+    assert relation("bilinear") > 0.2
     assert neighbour_relation(photographs[0].float()).abs().mean() > 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ class Contents:
     Attributes:
         sha256: digest of the samples it was made of.
         side: of a square, pixels.
+        most: squares cut of one picture at the most.
+        seed: of where they are cut.
         first: place of each sample's first square; one more entry than there are samples. A sample
             that cannot be read has none.
         heights: of each square's part that is picture, pixels.
@@ -41,6 +44,8 @@ class Contents:
 
     sha256: str
     side: int
+    most: int
+    seed: int
     first: tuple[int, ...]
     heights: tuple[int, ...]
     widths: tuple[int, ...]
@@ -84,7 +89,6 @@ class Bank:
         self._squares: NDArray[np.uint8] = np.memmap(
             folder / "bank.u8", np.uint8, mode="r", shape=(count, side, side, 3)
         )
-
         self._taught: NDArray[np.float32] | None = None
         self._folder = folder
 
@@ -141,13 +145,14 @@ def make_bank(
         workers: processes that decode.
 
     Raises:
-        DataError: ``folder`` holds squares of another side, or of other samples.
+        DataError: ``folder`` holds squares cut otherwise, or of other samples; or no sample can be read.
     """
     if not (folder / "bank.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         first, heights, widths = [0], [], []
         tasks = [(root / sample.path, seed, place) for place, sample in enumerate(samples)]
-        with (folder / "bank.u8").open("wb") as file:
+        part = folder / f"bank.{os.getpid()}.part"
+        with part.open("wb") as file:
             for squares in mapped(partial(_squares, side=side, most=most), tasks, workers):
                 for square in squares:
                     whole = np.zeros((side, side, 3), np.uint8)
@@ -157,20 +162,29 @@ def make_bank(
                     heights.append(height)
                     widths.append(width)
                 first.append(first[-1] + len(squares))
+        if not heights:
+            part.unlink()
+            raise DataError(
+                f"none of the {len(samples)} images can be read: there is nothing to put in a bank"
+            )
+        part.replace(folder / "bank.u8")
         contents = Contents(
             sha256=digest(samples),
             side=side,
+            most=most,
+            seed=seed,
             first=tuple(first),
             heights=tuple(heights),
             widths=tuple(widths),
         )
         write_atomically(folder / "bank.json", json.dumps(dataclasses.asdict(contents)).encode())
     bank = Bank(folder, samples)
-    if bank.contents.side != side:
-        raise DataError(
-            f"the bank in {folder} has squares of {bank.contents.side} pixels, not {side}: delete the folder "
-            "to make it anew"
-        )
+    for name, wanted in (("side", side), ("most", most), ("seed", seed)):
+        if (had := getattr(bank.contents, name)) != wanted:
+            raise DataError(
+                f"the bank in {folder} was made with {name} {had}, not {wanted}: delete the folder to make it "
+                "anew, or name another"
+            )
     return bank
 
 

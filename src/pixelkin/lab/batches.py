@@ -63,10 +63,11 @@ def hold_out(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sampl
         inside = re.compile(config.validation_group)
     except re.error as error:
         raise ConfigError(f"validation_group is no regular expression: {error}") from error
+    seed = config.validation_seed or config.seed
     parts: tuple[list[Sample], list[Sample]] = [], []
     for sample in samples:
         group = inside.sub("", sample.path) if config.validation_group else sample.path
-        place = int.from_bytes(hashlib.sha256(f"{config.seed}/{group}".encode()).digest()[:8])
+        place = int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8])
         parts[place < config.validation_share * 2**64].append(sample)
     for part, name in zip(parts, ("training", "validation"), strict=True):
         for label, word in enumerate(LABEL_NAMES):

@@ -17,7 +17,7 @@ from pixelkin.lab.recipe import Degradations, TrainConfig
 from pixelkin.tiles import repeat_to
 from pixelkin.types import Pixels
 
-BLOCK = 8  # side of a JPEG block: crops are cut this much larger, then shifted off its grid
+SHIFT = 7  # pixels that crops are cut larger by, then shifted: every phase of a JPEG file's 8 x 8 grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def training_crop(
     if config.policy == "native":
         crop = _native(pixels, config.crop, history, rng, fixed=fixed, remade=remade)
     else:
-        scale = float(np.prod([leg.scale for leg in history]))
-        pixels = degrade.resize(pixels, scale) if scale != 1 else pixels
+        for leg in history:
+            pixels = degrade.resize(pixels, leg.scale, leg.filter) if leg.scale != 1 else pixels
         pixels = _resized(pixels, config)
         pixels = remade(pixels) if remade else pixels
         pixels = with_history(pixels, [Pass(1.0, leg.filter, leg.steps) for leg in history])
@@ -128,7 +128,7 @@ def _native(
     """A crop at native scale: before each pass the picture is cut to what the rest of the history needs."""
     available = min(pixels.shape[:2])
     legs = sides(side, history, available)
-    most = min(side + BLOCK, available) if available >= side else side + BLOCK
+    most = min(side + SHIFT, available) if available >= side else side + SHIFT
     pixels = cropped(pixels, legs[0][0] if legs else most, rng, fixed=fixed)
     pixels = remade(pixels) if remade else pixels
     for leg, (before, after) in zip(history, legs, strict=True):
@@ -142,16 +142,16 @@ def _native(
 def sides(side: int, history: list[Pass], available: int) -> list[tuple[int, int]]:
     """Side of the square before and after each pass, pixels, so that a crop of ``side`` is left in the end.
 
-    A square is a block larger than the next pass needs, to be cut off the last one's grid. A picture of
+    A square is larger by `SHIFT` than the next pass needs, to be cut off the last one's grid. A picture of
     ``available`` pixels that is too small for all the shrinking, but not for the crop, is shrunk less: it
     would have to be repeated otherwise.
     """
     legs: list[tuple[int, int]] = []
-    after = side + BLOCK
+    after = side + SHIFT
     for leg in reversed(history):
         before = max(1, round(after / leg.scale))
         legs.insert(0, (before, after))
-        after = before + BLOCK
+        after = before + SHIFT
     if legs and legs[0][0] > available >= side:
         legs = [(min(before, available), min(after, available)) for before, after in legs]
     return legs

@@ -29,7 +29,7 @@ import torch
 
 from pixelkin import degrade
 from pixelkin.data import find_images
-from pixelkin.errors import ConfigError, ImageError, PixelkinError
+from pixelkin.errors import ConfigError, DataError, ImageError, PixelkinError
 from pixelkin.images import encode, read
 from pixelkin.lab.upsampling import Generator, simulators
 from pixelkin.lab.weights import write_atomically
@@ -92,14 +92,14 @@ def zoo(folder: Path, names: Sequence[str] = ()) -> Iterator[Generator]:
     if unknown := sorted(set(names) - set(known)):
         raise ConfigError(f"{folder} has no generator {', '.join(unknown)}; it has: {', '.join(known)}")
     for name in names or known:
-        network, kind = known[name]["make"](), known[name]["kind"]
+        network = known[name]["make"]()
 
         def make(pixels: Pixels, seed: int, name: str = name, network: object = network) -> Pixels:
             if known[name]["kind"] == "noise":
                 return np.asarray(network.sample(1, seed)[0])  # type: ignore[attr-defined]
             return np.asarray(module.fake(name, network, pixels))
 
-        yield Generator(name, 1 if kind != "sr" else known[name]["scale"], make)
+        yield Generator(name, make)
 
 
 def make_pairs(
@@ -122,9 +122,14 @@ def make_pairs(
         side: of the squares, pixels; a smaller photograph gives the largest that it has.
         seed: of which photographs, and where they are cut.
         mixing: what is done to the twins; nothing by default.
+
+    Raises:
+        DataError: there is no photograph.
     """
     mixing = mixing or Mixing()
     files = find_images(photographs)
+    if not files:
+        raise DataError(f"{photographs} has no image in it")
     for generator in generators:
         folder = out / generator.name
         chance = np.random.default_rng([seed, *generator.name.encode()])
@@ -141,7 +146,9 @@ def _pair(
     generator: Generator, file: Path, key: str, folder: Path, side: int, seed: int, mixing: Mixing
 ) -> tuple[str, ...] | None:
     """One pair and its resampled twin, written; the manifest's row, or None where there is no photograph."""
-    digest = hashlib.sha256(f"{seed}\0{generator.name}\0{key}".encode("utf-8", "surrogateescape")).digest()
+    mixed = "" if mixing == Mixing() else f"\0{mixing}"
+    named = f"{seed}\0{generator.name}\0{key}{mixed}"
+    digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).digest()
     rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
     try:
         pixels = read(file).pixels
@@ -243,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         parser.add_argument(f"--{name}", type=float, default=0.0, help=f"share of pairs {what}")
     given = parser.parse_args(arguments)
+    if not (given.zoo or given.simulated):
+        parser.error("--zoo or --simulated is needed")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     torch.set_num_threads(1)
     try:

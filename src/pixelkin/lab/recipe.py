@@ -12,7 +12,7 @@ from pixelkin.errors import ConfigError
 
 COUNTS = (
     *("seed", "workers", "checkpoint_steps", "threads"),
-    *("images_per_epoch", "fit_images", "patience", "harden_epochs"),
+    *("images_per_epoch", "fit_images", "patience", "harden_epochs", "validation_seed"),
 )
 NOT_NEGATIVE = (*COUNTS, "tile", "most_tiles", "momentum", "weight_decay", "rho")
 POLICIES = ("paper", "short side", "native")
@@ -140,6 +140,8 @@ class TrainConfig:
         validation_group: regular expression cut out of a path to name its group; a group, such as the
             tiles of one sheet, is held out or trained on as a whole.
         validation_images: at the most.
+        validation_seed: of which images are held out; 0 for ``seed``. Runs that differ in their seeds alone
+            can so share one bank, and be averaged.
         batch: images per step, over all processes.
         epochs: passes; a system that is only fitted needs one.
         images_per_epoch: 0 for as many as there are.
@@ -196,6 +198,7 @@ class TrainConfig:
     validation_share: float = 0.1
     validation_group: str = ""
     validation_images: int = 2000
+    validation_seed: int = 0
     batch: int = 32
     epochs: int = 50
     images_per_epoch: int = 0
@@ -241,6 +244,8 @@ class TrainConfig:
     def _check_bank(self) -> None:
         if self.bank and self.policy != "native":
             raise ConfigError(f"a bank of squares serves the policy 'native', not {self.policy!r}")
+        if self.same_crops and self.harden_epochs:
+            raise ConfigError("same_crops keeps the first epoch's crops, which harden_epochs leaves clean")
         if self.teacher and not self.bank:
             raise ConfigError("a teacher needs a bank, where its word on each square is kept")
 

@@ -29,6 +29,7 @@ from pixelkin.images import from_pixels
 from pixelkin.lab import weights
 from pixelkin.lab.bank import Bank, make_bank
 from pixelkin.lab.batches import Crops, part, plan_epoch, reordered, share
+from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
 from pixelkin.lab.machine import started
@@ -376,6 +377,8 @@ def _bank(config: TrainConfig, store: Store, samples: list[Sample], fabric: Fabr
     """The bank of the training samples, if the recipe wants one, made and taught by the first process."""
     if not config.bank:
         return None
+    if config.teacher and detector_class(config.detector).from_photographs:
+        raise ConfigError(f"{config.detector} makes its own generated images, which no teacher has seen")
 
     def made() -> Bank:
         bank = make_bank(
@@ -384,7 +387,7 @@ def _bank(config: TrainConfig, store: Store, samples: list[Sample], fabric: Fabr
             samples,
             side=config.bank_side,
             most=config.bank_most,
-            seed=config.seed,
+            seed=config.validation_seed or config.seed,
             workers=config.workers,
         )
         if config.teacher:

@@ -35,12 +35,10 @@ class Generator:
 
     Attributes:
         name: a source's name.
-        scale: factor by which a super-resolver enlarges; 1 where the image is translated or rebuilt.
         make: of a square, uint8 (s, s, 3), and a seed, the generated square.
     """
 
     name: str
-    scale: int
     make: Callable[[Pixels, int], Pixels]
 
 
@@ -160,7 +158,7 @@ def simulators(photographs: Path, seed: int, names: Sequence[str] = ()) -> Itera
             del seed
             return painted(network, pixels)
 
-        yield Generator(name, 1, make)
+        yield Generator(name, make)
 
 
 @torch.inference_mode()

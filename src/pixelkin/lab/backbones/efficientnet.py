@@ -257,7 +257,7 @@ class EfficientNet(nn.Module):
 
 
 def _fold(owner: nn.Module, convolution: str, norm: str) -> None:
-    """Give a convolution without bias the affine map of the batch norm behind it, which becomes an identity."""
+    """Give a convolution without bias the affine map of the norm behind it, which becomes an identity."""
     conv, of = getattr(owner, convolution), getattr(owner, norm)
     scale = of.weight / torch.sqrt(of.running_var + of.eps)
     conv.weight = nn.Parameter((conv.weight * scale[:, None, None, None]).detach())

@@ -94,9 +94,9 @@ def small_trunk(kind: str, channels_in: int) -> tuple[nn.Module, int]:
     """A trunk from maps (B, ``channels_in``, H, W) to features, and how many channels these have.
 
     ``lite0`` is what ImageNet taught EfficientNet-Lite0, up to its tenth block (`ImageNetTrunk`). The others
-    begin from nothing: ``dense`` halves the side four times by plain convolutions, which this class of processor runs near
-    its peak; ``depthwise`` has a tenth of the multiplications but waits for memory; ``patch`` halves it
-    once, and each of its features sees 12 x 12 pixels, after LaDeDa.
+    begin from nothing: ``dense`` halves the side four times by plain convolutions, which this class of
+    processor runs near its peak; ``depthwise`` has half the multiplications but waits for memory; ``patch``
+    halves it once, and each of its features sees 12 x 12 pixels, after LaDeDa.
 
     Raises:
         ConfigError: there is no such kind.

@@ -46,7 +46,7 @@ class Kin(Detector):
             "the same random history of resizing, cropping and compression, so that no history gives a "
             "label away."
         ),
-        parameters=418_353,
+        parameters=524_017,
         needs=(LITE0,),
         choices="No paper's system; the reference is to the paper whose idea it carries on.",
     )

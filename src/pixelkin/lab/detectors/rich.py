@@ -44,7 +44,8 @@ class Rich(Detector):
         parameters=533,
         choices=(
             "No paper's system: a selection of the rich model's and its forerunner's first- and second-order "
-            "residuals, quantised by 1 and 2 grey levels, beside two plain statistics."
+            "residuals, quantised by 1 and 2 (second order: 2 and 4) grey levels, beside two plain "
+            "statistics."
         ),
         no_export="its counts are made by numpy, outside of any graph",
     )
@@ -63,7 +64,7 @@ class Rich(Detector):
 
     def prepare(self, picture: Picture) -> Tensor:
         grey = luma(to_tensor(picture))[0].numpy()
-        # Too small to have a triple of differences, or one of each phase: repeated, as tiles are.
+        # Too small to have a triple of differences, or one of each phase: repeated.
         grey = np.pad(grey, [(0, max(16 - side, 0)) for side in grey.shape], mode="wrap")
         return torch.from_numpy(forensic_statistics(grey.astype(np.float64)).astype(np.float32))
 

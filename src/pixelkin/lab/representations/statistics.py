@@ -52,7 +52,7 @@ def phase_moments(grey: Matrix) -> NDArray[np.float64]:
 
 
 def ring_powers(grey: Matrix) -> NDArray[np.float64]:
-    """Log-power of 16 rings of the Fourier transform, up to the Nyquist frequency; shape (16,)."""
+    """Log-power of 16 rings of the Fourier transform, what lies beyond Nyquist's in the last; shape (16,)."""
     height, width = grey.shape
     power = np.abs(np.fft.rfft2(grey - grey.mean())) ** 2 / grey.size
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]

@@ -32,7 +32,7 @@ class View:
 
     Attributes:
         channels: maps it gives for three colour channels.
-        function: of pixels (..., 3, H, W), 0..1, to maps (..., channels, H, W); an odd last row or column
+        function: of pixels (B, 3, H, W) or (3, H, W), 0..1, to as many maps; an odd last row or column
             may be repeated.
     """
 
