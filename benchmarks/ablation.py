@@ -1,6 +1,6 @@
 """Train variants of a recipe for the same time each and compare them on sources that none has seen.
 
-    python benchmarks/ablation.py recipes/ablation.toml --set data=corpus/train --minutes 5 [NAME ...]
+    python benchmarks/ablation.py benchmarks/ablation.toml --set data=corpus/train --minutes 5 [NAME ...]
 
 The recipe's table ``[variants.NAME]`` holds what a variant changes. Each is timed first, then given as
 many crops as fit in its minutes, so that a cheaper network sees more of them. What is compared is the
