@@ -25,6 +25,7 @@ lint: $(TEST)/ready
 
 bench: $(TEST)/ready
 	$(TEST)/bin/python benchmarks/training.py
+	$(TEST)/bin/python benchmarks/service.py
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

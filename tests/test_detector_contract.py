@@ -9,8 +9,9 @@ import torch
 from standins import FROZEN
 from tiny import CARD, EXAMPLES
 
-from pixelkin.errors import ExportError, MissingWeightsError, UnknownDetectorError
+from pixelkin.errors import ExplanationError, ExportError, MissingWeightsError, UnknownDetectorError
 from pixelkin.images import from_pixels, read
+from pixelkin.lab.activation import class_activation
 from pixelkin.lab.detectors import DETECTORS, detector_class
 from pixelkin.lab.export import check_parity, to_onnx
 from pixelkin.lab.external import ASSETS, Frozen, Store
@@ -73,6 +74,19 @@ def test_every_parameter_gets_a_gradient(detector):
     stepped = {id(p) for group in detector.groups() for p in group["params"]}
     assert stepped == ({id(p) for p in detector.parameters()} if stepped else set())
     assert stepped or detector.fits
+
+
+def test_a_class_activation_map_covers_what_was_shown_or_a_sentence_says_why_there_is_none(detector):
+    try:
+        found, told = class_activation(detector, picture(96, 128)), ""
+    except ExplanationError as error:
+        found, told = None, str(error)
+    if found is None:
+        assert told.startswith(f"{detector.card.name} has no class activation map: ")
+        return
+    assert found.values.shape == found.picture.pixels.shape[:2]
+    assert found.values.min() >= 0
+    assert np.isfinite(found.values).all()
 
 
 def test_a_fit_sets_finite_numbers_that_scores_depend_on(detector):

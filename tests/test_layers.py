@@ -11,15 +11,16 @@ LAYERS = [
     {"errors"},
     {"types", "config", "processes"},
     {"images", "tiles", "metrics", "models"},
+    {"provenance"},
     {"degrade", "model", "data"},
     {"protocol"},
     {"benchmarks", "scoring", "explain"},
-    {"evaluate"},
+    {"evaluate", "report"},
     {"rows", "robustness", "audit", "compare"},
     {"measure"},
     {"tables"},
     {"lab"},
-    {"show"},
+    {"show", "service"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,6 +35,12 @@ ONLY_IN = {
     "rich": "show",
     "sklearn": "audit lab",
     "pyarrow": "rows",
+    "c2pa": "provenance",
+    "fastapi": "service",
+    "starlette": "service",
+    "uvicorn": "service",
+    "pydantic": "service",
+    "prometheus_client": "service",
 }
 
 

@@ -1,6 +1,9 @@
 """The model that ships."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -137,3 +140,10 @@ def test_the_colours_run_from_blue_through_white_to_red():
     assert blue[2] > blue[0]
     assert white.min() > 240
     assert red[0] > red[2]
+
+
+def test_the_runtime_reports_nothing_and_leaves_nothing_behind(tmp_path):
+    judge = f"import pixelkin; pixelkin.detect({str(EXAMPLES / 'photo-chelsea.png')!r})"
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", judge], check=True, env=environment | {"HOME": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []

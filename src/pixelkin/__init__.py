@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Prediction", "Verdict", "__version__", "detect", "load"]
+
+# onnxruntime reports what it runs, and keeps an identity of the machine, from the moment it is imported
+# (its wheels of 2026 do on Linux too): nothing of Pixelkin leaves a machine unasked.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {"Model": "model", "detect": "model", "load": "model", "Prediction": "types", "Verdict": "types"}
 

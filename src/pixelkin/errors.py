@@ -11,6 +11,14 @@ class ImageError(PixelkinError):
     """The bytes are not an image this program will read."""
 
 
+class ImageKindError(ImageError):
+    """The bytes are no image of a kind that is read here."""
+
+
+class ImageSizeError(ImageError):
+    """An image of more pixels than are read here."""
+
+
 class DataError(PixelkinError):
     """A folder of images cannot be used as it is laid out."""
 
@@ -44,6 +52,10 @@ class ExportError(PixelkinError):
 
 class ModelError(PixelkinError):
     """A model file is missing, altered, or not a Pixelkin model."""
+
+
+class ExplanationError(PixelkinError):
+    """A map of where or why cannot be had of that system, or for that picture, and why."""
 
 
 class ParityError(PixelkinError):

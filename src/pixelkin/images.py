@@ -12,19 +12,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-from pixelkin.errors import ImageError
+from pixelkin.errors import ImageError, ImageKindError, ImageSizeError
 from pixelkin.types import Picture, Pixels
 
 MAX_PIXELS = 200_000_000
+XMP_TAG, IPTC_RESOURCE = 700, 0x0404  # of TIFF, of a JPEG's Photoshop segment
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 
 # Pillow refuses at twice this figure: its guard against decompression bombs stays, at our limit.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 
-def decode(data: bytes, name: str = "the image", *, official: bool = False) -> Picture:
+def decode(
+    data: bytes, name: str = "the image", *, official: bool = False, most_pixels: int = MAX_PIXELS
+) -> Picture:
     """The first frame of an image file, upright, as RGB at native size.
 
     Transparency is composited over white, 16-bit samples keep their high byte, CMYK is converted,
@@ -37,24 +40,26 @@ def decode(data: bytes, name: str = "the image", *, official: bool = False) -> P
             transparency is dropped, the orientation tag ignored, and what a file cut short lacks is
             left to the decoder (grey in a JPEG). Not while other threads decode: Pillow knows
             leniency only for the whole process.
+        most_pixels: more are refused before any is decoded; MAX_PIXELS at the most.
 
     Raises:
-        ImageError: empty, not such a file, cut short or damaged, or over MAX_PIXELS pixels.
+        ImageError: empty, cut short or damaged; as `ImageKindError`, not such a file; as
+            `ImageSizeError`, over ``most_pixels`` pixels.
     """
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data, _as_official if official else _upright_rgb)
+            return _decode(data, _as_official if official else _upright_rgb, most_pixels)
     except UnidentifiedImageError as error:
-        raise ImageError(
+        raise ImageKindError(
             f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})"
         ) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: over {MAX_PIXELS:,} pixels") from error
+        raise ImageSizeError(f"{name}: over {most_pixels:,} pixels") from error
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except Exception as error:
         raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
 
@@ -152,6 +157,44 @@ def inspect(data: bytes, name: str = "the image") -> FileFacts:
         raise ImageError(f"{name}: not an image of a kind that is read here ({error})") from error
 
 
+def carried(data: bytes, name: str = "the image") -> dict[str, Any]:
+    """What an image file carries beside its pixels, as it came; no pixel is decoded.
+
+    Args:
+        data: the whole file. Of a PNG only what stands before its pixels is seen.
+        name: what to call the file in an error.
+
+    Returns:
+        Of these keys what there is: ``format`` as Pillow names it; ``exif``, values by the number of
+        their tag; ``xmp``, ``iptc`` and ``comment``, bytes.
+
+    Raises:
+        ImageError: no such file, or what it carries is damaged.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            return _carried(image)
+    except Exception as error:
+        raise ImageError(f"{name}: what it carries beside its pixels cannot be read ({error})") from error
+
+
+def exif_values(block: bytes) -> dict[int, Any]:
+    """The values of an EXIF block by the number of their tag, those of its Exif part too.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = Image.Exif()
+            exif.load(block)
+            return _exif_values(exif)
+    except Exception as error:
+        raise ImageError(f"the EXIF block is damaged ({error})") from error
+
+
 def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
     """An image file of RGB ``pixels``, uint8 (H, W, 3); ``options`` as Pillow's writer of that format.
 
@@ -190,6 +233,27 @@ def _inspect(image: Image.Image, size: int) -> FileFacts:
     )
 
 
+def _carried(image: Image.Image) -> dict[str, Any]:
+    info = image.info
+    found: dict[str, Any] = {"format": image.format or "unknown"}
+    if image.format != "PNG":  # whose `getexif` would decode the pixels
+        found["exif"] = _exif_values(image.getexif())
+    elif isinstance(info.get("exif"), bytes):
+        found["exif"] = exif_values(info["exif"])
+    packet = info.get("xmp", found.get("exif", {}).get(XMP_TAG))
+    photoshop = info.get("photoshop")
+    blocks = {
+        "xmp": packet,
+        "iptc": photoshop.get(IPTC_RESOURCE) if isinstance(photoshop, dict) else None,
+        "comment": info.get("comment"),
+    }
+    return found | {key: block for key, block in blocks.items() if isinstance(block, bytes)}
+
+
+def _exif_values(exif: Image.Exif) -> dict[int, Any]:
+    return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
+
+
 def _luma_sums() -> NDArray[np.int64]:
     """Sum of the luminance table that the reference encoder (libjpeg) writes at quality 1 to 100."""
     # ITU-T T.81, Table K.1.
@@ -209,10 +273,10 @@ def _luma_sums() -> NDArray[np.int64]:
 _LUMA_SUMS = _luma_sums()
 
 
-def _decode(data: bytes, convert: Callable[[Image.Image], Pixels]) -> Picture:
+def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: int) -> Picture:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
+        if image.width * image.height > most_pixels:
+            raise ImageSizeError(f"{image.width} x {image.height} is over {most_pixels:,} pixels")
         kind, mode, frames = image.format or "unknown", image.mode, getattr(image, "n_frames", 1)
         image.seek(0)
         pixels = convert(image)

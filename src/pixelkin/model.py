@@ -71,8 +71,20 @@ class Model:
             ImageError: it is no readable image.
         """
         picture = as_picture(source)
+        boxes, tiles = self.look(picture)
+        return self.conclude(picture, boxes, self.logits(tiles))
+
+    def look(self, picture: Picture) -> tuple[NDArray[np.int64], Pixels]:
+        """Where the model looks at a picture, shape (n, 4) as `Prediction.boxes`, and those tiles.
+
+        `detect` in three steps, `look`, `logits` and `conclude`, for whoever gathers the tiles of
+        several pictures into one call of the runtime.
+        """
         boxes = CHOICES[self.card.choice](picture.pixels, self.card.tile, self.card.most_tiles)
-        logits = self.logits(cut(picture.pixels, boxes, self.card.tile))
+        return boxes, cut(picture.pixels, boxes, self.card.tile)
+
+    def conclude(self, picture: Picture, boxes: NDArray[np.int64], logits: NDArray[np.float64]) -> Prediction:
+        """What the logits, shape (n,), of the tiles at ``boxes`` say of a picture."""
         joined = float(JOINS[self.card.join](logits))
         probability = float(sigmoid(joined / self.card.temperature))
         return Prediction(

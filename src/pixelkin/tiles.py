@@ -44,13 +44,14 @@ def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int6
     """
     # A last odd row or column fills no cell, and alone is worth no tile.
     rows, columns = (max(-(-(length - length % PHASE) // side), 1) for length in (height, width))
-    if rows * columns > most:
-        shrink = (most / (rows * columns)) ** 0.5
-        rows = min(max(1, round(rows * shrink)), most)
-        columns = min(columns, most // rows)
-    tops, lefts = _starts(height, side, rows), _starts(width, side, columns)
-    corners = [(top, left) for top in tops for left in lefts]
-    return np.array([(t, x, min(t + side, height), min(x + side, width)) for t, x in corners], np.int64)
+    return _laid(height, width, side, most, rows, columns)
+
+
+def overlapping_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int64]:
+    """As `tile_boxes`, but neighbours overlap by half a tile, where ``most`` allows it."""
+    steps = (-(-2 * max(length - side, 0) // side) for length in (height, width))
+    rows, columns = (step + 1 for step in steps)
+    return _laid(height, width, side, most, rows, columns)
 
 
 def spread(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
@@ -119,6 +120,17 @@ def repeat_up_to(pixels: Pixels, least: int) -> Pixels:
             whole = max(have - have % PHASE, 1)
             pixels = np.take(pixels, np.arange(least) % whole, axis=axis)
     return pixels
+
+
+def _laid(height: int, width: int, side: int, most: int, rows: int, columns: int) -> NDArray[np.int64]:
+    """The boxes of a grid of tiles, thinned out evenly to ``most`` of them."""
+    if rows * columns > most:
+        shrink = (most / (rows * columns)) ** 0.5
+        rows = min(max(1, round(rows * shrink)), most)
+        columns = min(columns, most // rows)
+    tops, lefts = _starts(height, side, rows), _starts(width, side, columns)
+    corners = [(top, left) for top in tops for left in lefts]
+    return np.array([(t, x, min(t + side, height), min(x + side, width)) for t, x in corners], np.int64)
 
 
 def _starts(length: int, side: int, count: int) -> list[int]:

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from pixelkin import __version__
-from pixelkin.cli import judging, measuring, training
+from pixelkin.cli import judging, measuring, serving, training
 from pixelkin.errors import PixelkinError
 
 NOT_DONE = 2
 COMMANDS = (  # in the order that --help lists them
     judging.detect,
+    judging.explain,
     training.train,
     measuring.evaluate,
     measuring.compare,
@@ -23,6 +24,7 @@ COMMANDS = (  # in the order that --help lists them
     training.export,
     training.detectors,
     judging.models,
+    serving.serve,
 )
 
 app = typer.Typer(

@@ -55,6 +55,32 @@ def detect(
     raise typer.Exit(OK if all_read else SOME_UNREADABLE)
 
 
+def explain(
+    image: Annotated[str, typer.Argument(help="An image file, or - for standard input.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .png or .html file to write.")],
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or an .onnx file.")] = "",
+) -> None:
+    """Show why: maps over the picture, the tiles that decided, and what the file says of itself."""
+    from pixelkin import report
+    from pixelkin.images import decode, read
+    from pixelkin.model import load
+    from pixelkin.models import DEFAULT
+
+    report.check_place(out)
+    judging = load(model or DEFAULT)
+    if image == "-":
+        name, data = "standard input", sys.stdin.buffer.read()
+        picture = decode(data, name)
+    else:
+        name, picture = Path(image).name, read(Path(image))
+        data = Path(image).read_bytes()
+    explained = report.explain(judging, picture, data, name)
+    report.save(explained, out)
+    said = explained.prediction
+    typer.echo(f"{out}: {said.verdict}, {said.probability:.0%}")
+    typer.echo(CAUTION, err=True)
+
+
 def models() -> None:
     """The models that come with Pixelkin."""
     from pixelkin.model import load

@@ -86,6 +86,7 @@ class Detector(nn.Module, ABC):
         side: height and width of the only pictures `forward` takes, pixels; None where any will do.
             `prepare` brings a picture of any size to it.
         frozen: the network of others that it looks through, where there is one.
+        over_picture: the places of its feature maps are places of the picture, not frequencies.
     """
 
     card: ClassVar[Paper]
@@ -96,6 +97,7 @@ class Detector(nn.Module, ABC):
     statistics: Statistics = IMAGENET
     side: int | None = None
     frozen: Frozen | None = None
+    over_picture: bool = True
 
     @abstractmethod
     def prepare(self, picture: Picture) -> Tensor:

@@ -95,6 +95,7 @@ class BiHPF(Detector):
                 raise ConfigError(f"{name} is 0 or more, not {gain}")
         super().__init__()
         self.output = output
+        self.over_picture = output == "image"
         self.settings = (pixel_width, pixel_gain, frequency_width, frequency_gain)
         self.network = ResNet50()
 

@@ -67,6 +67,7 @@ class Frank(Detector):
         ),
     )
     fits = True
+    over_picture = False
     mean: Tensor
     deviation: Tensor
     seen: Tensor

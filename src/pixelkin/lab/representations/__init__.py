@@ -4,6 +4,7 @@ Each takes and returns float tensors shaped (..., H, W), keeps the device and dt
 and is differentiable, unless its docstring says otherwise.
 """
 
-from pixelkin.lab.representations.neighbours import Reference, check_relation, neighbour_relation
+from pixelkin.explain.relations import Reference, check_relation
+from pixelkin.lab.representations.neighbours import neighbour_relation
 
 __all__ = ["Reference", "check_relation", "neighbour_relation"]

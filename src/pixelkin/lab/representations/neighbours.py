@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pixelkin.errors import ConfigError
-
-Reference = int | Literal["mean", "max"]
+from pixelkin.explain.relations import Reference, check_relation
 
 
 def neighbour_relation(x: Tensor, period: int = 2, reference: Reference = 1) -> Tensor:
@@ -44,20 +40,6 @@ def neighbour_relation(x: Tensor, period: int = 2, reference: Reference = 1) -> 
         row, column = divmod(reference - 1, period)
         anchor = cells[..., row : row + 1, :, column : column + 1]
     return (cells - anchor).flatten(-4, -3).flatten(-2, -1)
-
-
-def check_relation(period: int, reference: Reference) -> None:
-    """Refuse a cell size or reference that Eq. 4 does not have.
-
-    Raises:
-        ConfigError: ``period`` is under 2, or ``reference`` neither 1..period**2 nor mean or max.
-    """
-    if period < 2:
-        raise ConfigError(f"a cell of side {period} has no neighbours: the period is 2 or more")
-    if reference not in ("mean", "max", *range(1, period * period + 1)):
-        raise ConfigError(
-            f"the reference of a {period} x {period} cell is 1 to {period**2}, mean or max, not {reference!r}"
-        )
 
 
 # Pairs to put in order, one after the other, until the fifth of nine values is their median.

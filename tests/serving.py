@@ -1,0 +1,39 @@
+"""`pixelkin serve` as a process of its own, on this machine's loopback."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from threading import Thread
+
+START_SECONDS = 60
+
+
+@contextmanager
+def running(*arguments, **environment):
+    """A served model; gives the process, with its address as ``url``, and stops it."""
+    command = [sys.executable, "-m", "pixelkin", "serve", "--port=0", "--threads=1", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    process.told = []
+    reader = Thread(target=lambda: process.told.extend(iter(process.stderr.readline, "")))
+    reader.start()
+    try:
+        process.url = _address(process)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+        reader.join()
+        process.stderr.close()
+
+
+def _address(process):
+    """Waits until the service tells where it is."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        for line in process.told:
+            if line.startswith("Pixelkin is at "):
+                return line.split()[3]
+        time.sleep(0.05)
+    raise RuntimeError(f"the service did not start: {''.join(process.told)}")
