@@ -15,11 +15,12 @@ class Shipped:
 
 
 SHIPPED = {
+    "kin-1": Shipped("kin-1.onnx", "0f2dc16226b2a2f612efb025c31c86796ab2e4f70c17e165fbac0f0cd1684e3b"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
 }
-DEFAULT = "npr-first"
+DEFAULT = "kin-1"
 
 
 def folder() -> Path:
