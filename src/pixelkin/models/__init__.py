@@ -15,7 +15,7 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "0f2dc16226b2a2f612efb025c31c86796ab2e4f70c17e165fbac0f0cd1684e3b"),
+    "kin-1": Shipped("kin-1.onnx", "6299b723507bc921a26699df15817f32b7c44c50acca0a7e9819222739b09f8f"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
