@@ -73,23 +73,19 @@ def compared(config: TrainConfig, minutes: float, sets: Mapping[str, Tiles], sto
     """What a variant reaches in its minutes: crops seen, last loss, AUC by set and condition."""
     run = Path(config.out)
     shutil.rmtree(run, ignore_errors=True)
-    rate = timed(config, store)
-    epochs = config.epochs
-    images = int(rate * 60 * minutes / epochs) // config.batch * config.batch
+    if not config.fit_images:
+        images = int(timed(config, store) * 60 * minutes / config.epochs) // config.batch * config.batch
+        config = replace(config, images_per_epoch=images)
     losses: list[float] = []
     began = time.monotonic()
-    train(
-        replace(config, images_per_epoch=images),
-        store,
-        on_progress=lambda progress: losses.append(progress.loss),
-    )
+    train(config, store, on_progress=lambda progress: losses.append(progress.loss))
     spent = time.monotonic() - began
     detector, _, _ = load_run(run, LAST)
     figures = {name: tiles.measured(detector) for name, tiles in sets.items()}
     return {
-        "crops": images * epochs,
+        "crops": config.fit_images or config.images_per_epoch * config.epochs,
         "minutes": round(spent / 60, 2),
-        "loss": round(float(np.mean(losses[-50:])), 4),
+        "loss": round(float(np.mean(losses[-50:])), 4) if losses else None,
         **figures,
     }
 

@@ -140,7 +140,7 @@ def test_a_bank_of_other_samples_or_squares_is_refused(root, samples, tmp_path):
         with pytest.raises(DataError, match=r"was made of other images: delete the folder to make it anew"):
             made(tmp_path, root, others)
     for name, was, other in (("side", 40, 64), ("most", 5, 3), ("seed", 1, 5)):
-        with pytest.raises(DataError, match=f"was made with {name} {was}, not {other}: delete the folder"):
+        with pytest.raises(DataError, match=f"was made with {name} {was}, not {other}: delete it"):
             made(tmp_path, root, samples, **{name: other})
     with pytest.raises(DataError, match="holds no bank of squares"):
         Bank(tmp_path / "nowhere", samples)

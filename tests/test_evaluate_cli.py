@@ -34,6 +34,8 @@ def forensynths(tmp_path):
 def test_a_benchmark_says_what_is_there_before_it_scores(run, forensynths, tmp_path):  # noqa: F811
     status, page, err = run(
         "evaluate",
+        "--model",
+        "npr-first",
         "--benchmark",
         "ForenSynths",
         "--data",

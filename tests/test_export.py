@@ -184,3 +184,15 @@ def test_a_run_is_measured_as_its_recipe_meant_it(run):
 def test_an_unknown_setting_of_a_card_is_named():
     with pytest.raises(ConfigError, match="licens"):
         settings.build(ExportConfig, {"licens": "MIT"})
+
+
+def test_thresholds_are_fitted_on_the_folder_that_is_named(exported, run, tmp_path):
+    swapped = plant(tmp_path / "swapped")
+    folders = [swapped / "squares" / name for name in ("0_real", "away", "1_fake")]
+    for old, new in zip((0, 2, 1), (1, 0, 2), strict=True):  # what was real is now labelled generated
+        folders[old].rename(folders[new])
+    card = export(run, tmp_path / "model.onnx", ExportConfig(tile=32, calibrate_on=str(swapped)))
+    assert card.temperature > 50 > exported[1].temperature  # every confidence is misplaced there
+    with pytest.raises(DataError, match="is not a folder"):
+        export(run, tmp_path / "other.onnx", ExportConfig(tile=32, calibrate_on=str(tmp_path / "gone")))
+    assert not (tmp_path / "other.onnx").exists()

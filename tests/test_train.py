@@ -251,6 +251,6 @@ def test_other_input_policies_and_memory_orders_train(data, tmp_path, values):
 @pytest.mark.slow
 def test_npr_learns_nearest_neighbour_up_sampling(tmp_path):
     some = plant(tmp_path / "data", 80)
-    run = train(recipe(some, tmp_path / "run", epochs=6, images_per_epoch=240, lr=1e-3))
+    run = train(recipe(some, tmp_path / "run", epochs=8, images_per_epoch=240, lr=1e-3))
     _, facts = load_tensors(run / LAST)
     assert facts["state"]["best"] > 0.95

@@ -182,7 +182,7 @@ def make_bank(
     for name, wanted in (("side", side), ("most", most), ("seed", seed)):
         if (had := getattr(bank.contents, name)) != wanted:
             raise DataError(
-                f"the bank in {folder} was made with {name} {had}, not {wanted}: delete the folder to make it "
+                f"the bank in {folder} was made with {name} {had}, not {wanted}: delete it to make it "
                 "anew, or name another"
             )
     return bank

@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from pixelkin.data import find_samples, of_sources
+from pixelkin.data import at_most, find_samples, of_sources
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
 from pixelkin.images import read
 from pixelkin.lab import weights
@@ -56,6 +56,9 @@ class ExportConfig:
         most_tiles: per picture.
         choice: a name of `pixelkin.tiles.CHOICES`.
         join: a name of `pixelkin.tiles.JOINS`.
+        calibrate_on: labelled folder whose pictures temperature and thresholds are fitted on, for sources
+            that the run has not seen; empty for the run's own validation pictures.
+        calibrate_most: pictures of each source that are taken there.
         mistakes: share of each label the thresholds may get wrong on validation pictures.
         measured: results by condition; see `pixelkin export --report`.
     """
@@ -69,6 +72,8 @@ class ExportConfig:
     most_tiles: int = MOST_TILES
     choice: str = "spread"
     join: str = "mean"
+    calibrate_on: str = ""
+    calibrate_most: int = 60
     mistakes: float = 0.05
     measured: Mapping[str, Any] = field(default_factory=dict)
 
@@ -108,9 +113,12 @@ def export(
     sizes = ((detector.side, detector.side),) if detector.side else PARITY_SIZES
     check_parity(graph, detector, _crops((root / sample.path for sample in samples), sizes))
     # The graph answers as the network does, several times faster: it is what gets calibrated.
+    if settings.calibrate_on:
+        root = Path(settings.calibrate_on)
+        samples = at_most(find_samples(root), settings.calibrate_most)
     logits, labels = picture_logits(Model(graph), root, samples, config.degradations, config.seed)
     if set(labels) != {0, 1}:
-        raise DataError(f"{root}: too few validation images are left to calibrate on")
+        raise DataError(f"{root}: too few images are left to calibrate on")
     card = dataclasses.replace(raw, **dataclasses.asdict(calibrate(logits, labels, settings.mistakes)))
     weights.write_atomically(out, with_card(graph, card))
     return card
@@ -194,7 +202,8 @@ def _card(
     run: Path, detector: Detector, config: TrainConfig, settings: ExportConfig, calibration: Calibration
 ) -> Card:
     facts = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    del facts["mistakes"]
+    for name in ("mistakes", "calibrate_on", "calibrate_most"):
+        del facts[name]
     tile = settings.tile or detector.side or config.tile or TILE
     return Card(
         **facts | {"name": settings.name or run.name, "tile": tile},

@@ -15,11 +15,12 @@ class Shipped:
 
 
 SHIPPED = {
+    "kin-1": Shipped("kin-1.onnx", "6299b723507bc921a26699df15817f32b7c44c50acca0a7e9819222739b09f8f"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
 }
-DEFAULT = "npr-first"
+DEFAULT = "kin-1"
 
 
 def folder() -> Path:
