@@ -48,3 +48,10 @@ def started(config: TrainConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def finished(fabric: Fabric) -> None:
+    """Leave the group of processes together, where there is one: its threads must not outlive Python."""
+    fabric.barrier()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

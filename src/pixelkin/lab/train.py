@@ -32,7 +32,7 @@ from pixelkin.lab.batches import Crops, part, plan_epoch, reordered, share
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
-from pixelkin.lab.machine import started
+from pixelkin.lab.machine import finished, started
 from pixelkin.lab.optimisers import climbed, merit, optimiser_of, step_size
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import (
@@ -135,6 +135,7 @@ def train(
     elif detector.fits:
         trainer.fit()
     trainer.run(time.monotonic() + 60 * minutes if minutes else float("inf"), on_progress)
+    finished(fabric)
     return run
 
 
