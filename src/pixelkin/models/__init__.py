@@ -15,7 +15,7 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "6299b723507bc921a26699df15817f32b7c44c50acca0a7e9819222739b09f8f"),
+    "kin-1": Shipped("kin-1.onnx", "b7a225dbf5414ab48b752553e8a5083c050f908b06653057b7cc75ffc4588d54"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
