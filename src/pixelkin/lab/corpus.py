@@ -180,18 +180,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{error}\n")
     if given.list:
         counts = Counter(entry.repository for entry in chosen)
-        _say(sys.stdout, "".join(f"{repository}\t{n}\n" for repository, n in sorted(counts.items())))
+        sys.stdout.write("".join(f"{repository}\t{n}\n" for repository, n in sorted(counts.items())))
         return 0
     if not (given.repos and given.out):
         parser.error("--repos and --out are needed, or --list")
     there, missing = lay_out(chosen, given.repos, given.out)
-    _say(sys.stdout, "".join(f"{n:6d}  {key}\n" for key, n in sorted(there.items())))
-    _say(sys.stderr, "".join(f"missing {n:6d}  {key}\n" for key, n in sorted(missing.items())))
+    sys.stdout.write("".join(f"{n:6d}  {key}\n" for key, n in sorted(there.items())))
+    sys.stderr.write("".join(f"missing {n:6d}  {key}\n" for key, n in sorted(missing.items())))
     return 1 if missing else 0
-
-
-def _say(stream: object, text: str) -> None:
-    stream.write(text)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

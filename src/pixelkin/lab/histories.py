@@ -78,7 +78,9 @@ def _drawn_pass(settings: Degradations, rng: np.random.Generator, strength: floa
 def with_history(pixels: Pixels, history: list[Pass]) -> Pixels:
     """A whole picture after its history."""
     for leg in history:
-        pixels = _after(pixels, leg)
+        if leg.scale != 1:
+            pixels = degrade.resize(pixels, leg.scale, leg.filter)
+        pixels = _stepped(pixels, leg)
     return pixels
 
 
@@ -109,7 +111,8 @@ def training_crop(
             pixels = degrade.resize(pixels, leg.scale, leg.filter) if leg.scale != 1 else pixels
         pixels = _resized(pixels, config)
         pixels = remade(pixels) if remade else pixels
-        pixels = with_history(pixels, [Pass(1.0, leg.filter, leg.steps) for leg in history])
+        for leg in history:
+            pixels = _stepped(pixels, leg)
         crop = cropped(pixels, config.crop, rng, fixed=fixed)
     if not fixed and rng.random() < config.flip:
         crop = crop[:, ::-1]
@@ -135,7 +138,7 @@ def _native(
         pixels = cropped(pixels, before, rng, fixed=False)
         if before != after:
             pixels = degrade.resize_to(pixels, after, after, leg.filter)
-        pixels = _after(pixels, Pass(1.0, leg.filter, leg.steps))
+        pixels = _stepped(pixels, leg)
     return cropped(pixels, side, rng, fixed=False)
 
 
@@ -164,9 +167,8 @@ def cropped(pixels: Pixels, side: int, rng: np.random.Generator, *, fixed: bool)
     return repeat_to(pixels[top : top + side, left : left + side], side)
 
 
-def _after(pixels: Pixels, leg: Pass) -> Pixels:
-    if leg.scale != 1:
-        pixels = degrade.resize(pixels, leg.scale, leg.filter)
+def _stepped(pixels: Pixels, leg: Pass) -> Pixels:
+    """What follows a pass's change of size."""
     for step in leg.steps:
         pixels = step(pixels)
     return pixels

@@ -396,10 +396,9 @@ def _bank(config: TrainConfig, store: Store, samples: list[Sample], fabric: Fabr
             bank.teach(config.teacher, lambda pixels: teacher.logit(from_pixels(pixels)))
         return bank
 
-    if fabric.is_global_zero:
-        made()
+    bank = made() if fabric.is_global_zero else None
     fabric.barrier()
-    return made()
+    return made() if bank is None else bank
 
 
 def _checked(run: Path, samples: list[Sample], config: TrainConfig, fabric: Fabric) -> DataFacts:

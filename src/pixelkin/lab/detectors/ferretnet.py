@@ -11,6 +11,7 @@ import re
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pixelkin.lab.backbones.small import convolved
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
 from pixelkin.lab.representations.neighbours import median_residual
 from pixelkin.lab.weights import Tensors
@@ -40,8 +41,8 @@ class FerretNet(Detector):
     def __init__(self) -> None:
         super().__init__()
         # Names and order are those of the official state dict, but for `from_official`'s.
-        self.cbr1 = _convolved(3, 16, stride=1)
-        self.cbr2 = _convolved(16, 32, stride=2)
+        self.cbr1 = convolved(3, 16, 3, 1)
+        self.cbr2 = convolved(16, 32, 3, 2)
         self.feature = nn.Sequential(_stage(32, 64), _stage(64, 128), nn.Conv2d(128, 128, 1, bias=False))
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 1))
 
@@ -56,14 +57,6 @@ class FerretNet(Detector):
         """The official names of depthwise-separable convolutions and of the last layer to ours."""
         ours = {"depth_wise.": "0.", "point_wise.": "1.", "logit.": "head."}
         return {re.sub("|".join(ours), lambda m: ours[m[0]], name): t for name, t in tensors.items()}
-
-
-def _convolved(channels_in: int, channels_out: int, *, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    )
 
 
 def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
