@@ -132,13 +132,17 @@ class Tiles:
         """AUC over all pictures, its mean over generated sources, and that of each source, by condition."""
         return {name: self._measured(detector, name) for name in CONDITIONS}
 
-    def _measured(self, detector: Any, name: str) -> dict[str, Any]:
+    def logits(self, detector: Any, name: str) -> NDArray[np.float64]:
+        """A detector's mean logit of each picture's tiles under one condition."""
         with np.load(self.kept / f"{name}.npz") as kept:
             tiles, owners = kept["tiles"], kept["owners"]
         with torch.inference_mode():
             parts = [tile_logits(detector, tiles[start : start + 32]) for start in range(0, len(tiles), 32)]
         of_tiles = np.concatenate(parts)
-        logits = np.array([of_tiles[owners == place].mean() for place in range(len(self.samples))])
+        return np.array([of_tiles[owners == place].mean() for place in range(len(self.samples))])
+
+    def _measured(self, detector: Any, name: str) -> dict[str, Any]:
+        logits = self.logits(detector, name)
         labels = np.array([sample.label for sample in self.samples])
         sources = np.array([sample.source for sample in self.samples])
         each = {str(s): of_source(logits, labels, sources == s) for s in dict.fromkeys(sources)}

@@ -113,6 +113,7 @@ class TrainConfig:
         validation: folder of validation images; empty to hold out a share of ``data``.
         detector: registered name.
         options: keyword arguments of the detector's constructor.
+        start: folder of a finished run whose best weights are the first values; empty for the system's own.
         policy: ``paper`` resizes to ``resize`` x ``resize``, then crops; ``short side`` resizes the shorter
             side to ``resize``, aspect kept, then crops; ``native`` crops at native scale.
         resize: side after resizing, pixels; not of policy ``native``.
@@ -179,6 +180,7 @@ class TrainConfig:
     validation: str = ""
     detector: str = "npr"
     options: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
     policy: str = "paper"
     resize: int = 256
     crop: int = 224

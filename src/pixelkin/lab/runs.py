@@ -40,6 +40,8 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
         MissingWeightsError: a file is not there.
         ConfigError: an option is unknown, or has no such value.
         MissingExtraError: a package that it looks through is not installed.
+        RunError: the run to start from has no weights.
+        WeightsError: its weights are of another network.
     """
     kind = detector_class(config.detector)
     known = list(signature(kind).parameters)
@@ -53,9 +55,12 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
         detector = kind(**options)
     try:
         with _seeded(config.seed):  # what stands in for a missing file is the same in every process
-            detector.equip(store, fresh=fresh)
+            detector.equip(store, fresh=fresh and not config.start)
     except ModuleNotFoundError as error:
         raise MissingExtraError(config.detector, "lab", error.name) from error
+    if fresh and config.start:
+        path = Path(config.start) / BEST
+        weights.load_strictly(detector, _checkpoint(path)[0], path)
     return detector
 
 
@@ -70,15 +75,23 @@ def load_run(
         MissingWeightsError: a network that it looks through is not in ``store``.
     """
     path = run / which
-    if not path.exists():
-        raise RunError(f"{run} holds no {which}: is it the folder of a run, and has an epoch ended?")
+    tensors, facts = _checkpoint(path)
     store = store or Store()
-    tensors, facts = weights.load_tensors(path)
     config = settings.build(TrainConfig, facts["config"])
     detector = new_detector(config, store, fresh=False)
     same_networks(path, facts.get("external", {"used": {}, "random": []}), store.facts())
-    weights.load_strictly(detector, {k: v for k, v in tensors.items() if not k.startswith(OPTIMISER)}, path)
+    weights.load_strictly(detector, tensors, path)
     return detector.eval(), config, facts
+
+
+def _checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """The weights and facts of a run's file, without the optimiser's state."""
+    if not path.exists():
+        raise RunError(
+            f"{path.parent} holds no {path.name}: is it the folder of a run, and has an epoch ended?"
+        )
+    tensors, facts = weights.load_tensors(path)
+    return {k: v for k, v in tensors.items() if not k.startswith(OPTIMISER)}, facts
 
 
 def taught_by(system: str, asset: str, store: Store) -> Detector:
