@@ -1,4 +1,4 @@
-"""From public repositories to the shipped model: corpus, pairs, training in two parts, export.
+"""From public repositories to the shipped model: corpus, pairs, training in three parts, export.
 
     python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--minutes 55]
 
@@ -31,7 +31,7 @@ PHOTOGRAPHS = (
     "raccoon",
     "sunhays80",
 )  # pairs are made of them
-PARTS = ("kin", "kin-2")  # recipes in order, each from the weights of the one before
+PARTS = ("kin", "kin-again", "kin-soft")  # recipes in order, each from the weights of the one before
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
 
@@ -67,7 +67,7 @@ def trained(recipe: str, run: Path, data: Path, asked: argparse.Namespace) -> in
     """Train one part for the minutes asked; returns its exit code."""
     places = {"data": data, "bank": asked.work / "bank", "out": run}
     if recipe != PARTS[0]:
-        places["start"] = asked.work / "runs" / PARTS[0]
+        places["start"] = run.with_name(PARTS[PARTS.index(recipe) - 1])
     words = [word for key, place in places.items() for word in ("--set", f"{key}={place}")]
     return called(*TRAIN, str(RECIPES / f"{recipe}.toml"), *words, "--resume", "--minutes", asked.minutes)
 
