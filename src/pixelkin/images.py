@@ -295,7 +295,7 @@ def _as_official(image: Image.Image) -> Pixels:
 
 def _upright_rgb(image: Image.Image) -> Pixels:
     image.load()
-    # It copies even what stands upright: a tenth of the time and a third of the memory of a large picture.
+    # Asked first, since turning copies what stands upright too.
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     upright = ImageOps.exif_transpose(image) if turned else image
     if upright.mode == "I" and image.format != "PNG":
