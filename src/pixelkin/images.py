@@ -321,5 +321,5 @@ def _unpacked(image: Image.Image) -> Pixels:
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, BAND):
         bottom = min(top + BAND, image.height)
-        pixels[top:bottom] = image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
     return pixels

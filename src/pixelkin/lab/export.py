@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
 
 from pixelkin.data import at_most, find_samples, of_sources
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
@@ -141,7 +140,7 @@ def to_onnx(detector: Detector, card: Card) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own future
         torch.onnx.export(
-            _FromPixels(detector).eval(),
+            detector.graph().eval(),
             (tiles,),
             buffer,  # type: ignore[arg-type]
             input_names=["tiles"],
@@ -185,17 +184,6 @@ def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -
         raise ParityError("there was no picture to compare the exported model with the network on")
     logger.info("exported model and network differ by %.2g at the most", worst)
     return worst
-
-
-class _FromPixels(nn.Module):
-    """The graph that is exported: `Detector.from_pixels`."""
-
-    def __init__(self, detector: Detector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        return self.detector.from_pixels(tiles)
 
 
 def _card(
