@@ -1,0 +1,65 @@
+"""An exported model with numbers of 8 bits: three times the speed, at a cost that is to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from pixelkin.errors import ExportError
+from pixelkin.metrics import auc
+from pixelkin.types import Pixels
+
+
+def quantised(graph: bytes, shown: Sequence[Pixels]) -> bytes:
+    """A model whose weights, a scale a channel, and activations, a scale a map, have 8 bits.
+
+    Scales of activations span what the model does on ``shown``, from least to greatest. The card stays.
+
+    Args:
+        graph: an exported model.
+        shown: tiles to find the scales on, each uint8 (n, 3, H, W).
+
+    Raises:
+        ExportError: there are no tiles.
+    """
+    if not shown:
+        raise ExportError("numbers of 8 bits need pictures to find their scales on, and none can be read")
+    with TemporaryDirectory() as folder:
+        plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
+        quant_pre_process(onnx.load_from_string(graph), plain, skip_symbolic_shape=True)
+        quantize_static(plain, small, _Tiles(shown), per_channel=True)
+        return small.read_bytes()
+
+
+def cost(plain: NDArray[np.float64], small: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
+    """What 8 bits changed, in a sentence.
+
+    Args:
+        plain: logits of pictures by the model as it was, shape (n,).
+        small: by the quantised one.
+        labels: 1 generated, 0 real, shape (n,).
+    """
+    was, now = (100 * float(auc(logits, labels)) for logits in (plain, small))
+    apart = np.abs(small - plain).mean()
+    return (
+        f"Its numbers have 8 bits: on the {len(labels)} pictures that its thresholds were fitted on, its AUC "
+        f"is {now:.1f} % where 32 bits reach {was:.1f} %, and logits differ by {apart:.2f} on average."
+    )
+
+
+class _Tiles(CalibrationDataReader):  # type: ignore[misc]
+    """Tiles as the runtime's calibration asks for them."""
+
+    def __init__(self, shown: Sequence[Pixels]) -> None:
+        self._left = iter(shown)
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        tiles = next(self._left, None)
+        return None if tiles is None else {"tiles": tiles}
