@@ -15,7 +15,7 @@ from pixelkin import config as settings
 from pixelkin.errors import ConfigError, DataError, ExportError, ModelError, ParityError, RunError
 from pixelkin.images import read
 from pixelkin.lab.export import ExportConfig, check_parity, export, to_onnx, with_card
-from pixelkin.lab.quantise import quantised
+from pixelkin.lab.quantise import KEPT, quantised
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import RunScorer, subject_of_run
@@ -209,11 +209,11 @@ def test_a_model_of_8_bits_says_what_they_cost(exported, run, tmp_path):
     assert re.match(
         r"Its numbers have 8 bits: on the \d+ pictures .* AUC is \d+\.\d % .* None known\.", card.limits
     )
-    weights = [t for t in onnx.load(out).graph.initializer if len(t.dims) == 4]
-    assert {t.data_type for t in weights} == {onnx.TensorProto.INT8}
-    assert out.stat().st_size < exported[0].stat().st_size / 3
+    kinds = [t.data_type for t in onnx.load(out).graph.initializer if len(t.dims) == 4]
+    assert (kinds.count(onnx.TensorProto.FLOAT), kinds.count(onnx.TensorProto.INT8)) == (KEPT, 24 - KEPT)
+    assert out.stat().st_size < exported[0].stat().st_size / 2.5
     plain, small = (load(file).detect(PHOTO).logit for file in (exported[0], out))
-    assert plain != small == pytest.approx(plain, abs=0.5)
+    assert plain != small == pytest.approx(plain, abs=0.2)
 
 
 def test_8_bits_without_a_picture_to_find_scales_on_are_refused(exported):
