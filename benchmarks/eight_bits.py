@@ -32,14 +32,14 @@ class Cost:
     deviation: float
 
 
-def costs(train: Path, images: Path, per_source: int) -> list[dict[str, Any]]:
+def costs(corpus: Path, per_source: int) -> list[dict[str, Any]]:
     """What 8 bits cost each shipped model.
 
     Args:
-        train: folder of photographs that scales are found on.
-        images: labelled folder that is measured.
-        per_source: images of each source there.
+        corpus: folder with ``train``, on whose photographs scales are found, and ``wild-dev``, labelled.
+        per_source: images of each source of the latter.
     """
+    train, images = corpus / "train", corpus / "wild-dev"
     samples = at_most(find_samples(images), per_source)
     pictures = [read(images / sample.path) for sample in samples]
     labels = np.array([sample.label for sample in samples])

@@ -42,7 +42,6 @@ class Row:
         ratio: to eager PyTorch with the same batch and threads, median of the rounds' ratios.
     """
 
-    network: str
     engine: str
     batch: int
     threads: int
@@ -67,7 +66,6 @@ def rows(
             seen[name].append(batch * rate(call))
     return [
         Row(
-            network,
             name,
             batch,
             threads,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,19 @@ def page(record: Record, scan: Record | None = None) -> str:
         record: what ``performance.json`` holds.
         scan: what the benchmark of `pixelkin scan` measured: a list ``rows`` of tables' rows by column.
     """
-    parts = (
-        _machine(record["machine"]),
-        _one_image(record["programs"], record["inside"]),
-        _engines(record),
-        _eight_bits(record["eight_bits"]),
-        _training(record["training"]),
-        _scan(scan),
+    told: dict[str, Callable[[Any], Iterator[str]]] = {
+        "machine": _machine,
+        "programs": _programs,
+        "inside": _inside,
+        "engines": _engines,
+        "eight_bits": _eight_bits,
+        "training": _training,
+        "scan": _scan,
+    }
+    record = {**record, "scan": scan} if scan else record
+    return (
+        "\n".join(line for name, tell in told.items() if name in record for line in tell(record[name])) + "\n"
     )
-    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def table(heads: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
@@ -66,7 +70,7 @@ def _machine(machine: Record) -> Iterator[str]:
     yield ""
 
 
-def _one_image(programs: Mapping[str, list[Record]], inside: Record) -> Iterator[str]:
+def _programs(programs: Mapping[str, list[Record]]) -> Iterator[str]:
     def row(name: str) -> list[str]:
         runs = programs[name]
         times, cpu, peak = ([run[key] for run in runs] for key in ("seconds", "cpu", "peak"))
@@ -76,15 +80,17 @@ def _one_image(programs: Mapping[str, list[Record]], inside: Record) -> Iterator
     yield "## One image"
     yield "From start to exit of the program, imports included:"
     yield ""
-    heads = ("command", "p50 s", "p95 s", "core seconds", "peak MB")
-    yield from table(heads, [row(name) for name in LABELS])
-    yield "Inside a running process, from the bytes of the 1024 x 1024 JPEG, milliseconds:"
-    yield ""
+    yield from table(("command", "p50 s", "p95 s", "core seconds", "peak MB"), [row(name) for name in LABELS])
+
+
+def _inside(inside: Record) -> Iterator[str]:
     of = {
         "pillow": "Pillow's decoding",
         "decode": "`images.decode`",
         "verdict": "a verdict, decoding included",
     }
+    yield "Inside a running process, from the bytes of the 1024 x 1024 JPEG, milliseconds:"
+    yield ""
     yield from table(
         ("what", "p50", "p95"),
         [[label, *(f"{v:.1f}" for v in np.percentile(inside[name], [50, 95]))] for name, label in of.items()],
@@ -93,8 +99,8 @@ def _one_image(programs: Mapping[str, list[Record]], inside: Record) -> Iterator
     yield ""
 
 
-def _engines(record: Record) -> Iterator[str]:
-    ceilings = {int(threads): value for threads, value in record["ceiling"].items()}
+def _engines(engines: Record) -> Iterator[str]:
+    ceilings = {int(threads): value for threads, value in engines["ceiling"].items()}
     told = ", ".join(f"{value:.0f} GFLOP/s on {threads}" for threads, value in ceilings.items())
     yield "## Engines"
     yield (
@@ -103,13 +109,15 @@ def _engines(record: Record) -> Iterator[str]:
         "arithmetic of that rate is of the most that large matrix products reached in this run: "
         f"{told} (threads)."
     )
-    for name, gigaflop in record["operations"].items():
-        rows = [row for row in record["engines"] if row["network"] == name]
+    for name, network in engines["networks"].items():
+        gigaflop = network["operations"]
         yield ""
         yield f"**{name}**, {gigaflop:.3f} GFLOP a tile (two a multiply-accumulate):"
         yield ""
         heads = ("engine", "batch", "threads", "tiles/s", "least to greatest", "of eager", "of the ceiling")
-        yield from table(heads, [_engine(row, gigaflop / ceilings[row["threads"]]) for row in rows])
+        yield from table(
+            heads, [_engine(row, gigaflop / ceilings[row["threads"]]) for row in network["rows"]]
+        )
     yield (
         "For NPR the graph has standardisation, relation and stem as one 4 x 4 convolution, "
         "equal to the network "
@@ -140,8 +148,6 @@ def _engine(row: Record, share: float) -> list[str]:
 
 
 def _eight_bits(costs: Sequence[Record]) -> Iterator[str]:
-    if not costs:
-        return
     yield "## What 8 bits cost"
     yield (
         f"On {costs[0]['pictures']} images of `wild-dev`, which no model has seen; scales found "
@@ -200,9 +206,7 @@ def _training(training: Record) -> Iterator[str]:
     yield ""
 
 
-def _scan(scan: Record | None) -> Iterator[str]:
-    if scan is None:
-        return
+def _scan(scan: Record) -> Iterator[str]:
     rows: list[Record] = scan["rows"]
     yield "## Many images"
     yield scan.get("about", "`pixelkin scan`, by `python benchmarks/scan.py`:")

@@ -1,5 +1,6 @@
 """How fast one image is, and the network; measured in seconds of cores where the machine may be shared."""
 
+import os
 import statistics
 import time
 
@@ -35,9 +36,10 @@ def test_a_photograph_of_24_megapixels_is_judged_in_350_megabytes(programs):
 
 
 @pytest.mark.alone
-def test_decoding_adds_little_to_what_pillow_takes():
+def test_a_verdict_takes_five_times_pillow_s_decoding_and_ours_hardly_longer_than_that():
     seen = latency.inside(15, threads=1, clock=time.process_time)
-    assert statistics.median(seen["decode"]) < 2.5 * statistics.median(seen["pillow"])
+    assert statistics.median(seen["decode"]) < 2 * statistics.median(seen["pillow"])
+    assert seen["ratio"] < 5 * os.cpu_count()  # of one core's seconds; the runtime uses them all
 
 
 @pytest.mark.slow
@@ -50,7 +52,7 @@ def test_npr_runs_at_2_5_times_eager_pytorch():
 
 def test_the_page_of_performance_is_what_was_measured():
     record, scan = (performance.read(DOCS / name) for name in (performance.RECORD, performance.SCAN))
-    again = "make it anew: python benchmarks/performance.py --page"
+    again = "make it anew: python benchmarks/performance.py --only"
     assert (DOCS / performance.PAGE).read_text("utf-8") == page(record, scan), again
 
 
