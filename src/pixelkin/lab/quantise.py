@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pixelkin.errors import ExportError
@@ -38,7 +38,9 @@ def quantised(graph: bytes, shown: Sequence[Pixels]) -> bytes:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
         quant_pre_process(onnx.load_from_string(graph), plain, skip_symbolic_shape=True)
         kept = _kept(onnx.load(plain).graph.node)
-        quantize_static(plain, small, _Tiles(shown), per_channel=True, nodes_to_exclude=kept)
+        # Activations without a sign: what x86 multiplies with signed weights in one instruction.
+        kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+        quantize_static(plain, small, _Tiles(shown), per_channel=True, nodes_to_exclude=kept, **kinds)
         return small.read_bytes()
 
 
