@@ -24,7 +24,7 @@ lint: $(TEST)/ready
 	$(TEST)/bin/mypy
 
 bench: $(TEST)/ready
-	$(TEST)/bin/python benchmarks/training.py
+	$(TEST)/bin/python benchmarks/performance.py
 	$(TEST)/bin/python benchmarks/service.py
 
 # The runtime only: no torch.

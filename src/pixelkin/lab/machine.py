@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
     """Ask glibc to keep large freed blocks for reuse; elsewhere nothing happens.
 
     By default each activation over 32 MB is mapped and page-faulted anew at every step, which
-    cost 8 % of a training step and more where it was measured (docs/benchmarks.md).
+    cost 8 % of a training step and more where it was measured (docs/performance.md).
     """
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     if hasattr(os, "confstr") and "glibc" in (_libc_version() or ""):

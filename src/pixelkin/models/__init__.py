@@ -15,7 +15,7 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "b7a225dbf5414ab48b752553e8a5083c050f908b06653057b7cc75ffc4588d54"),
+    "kin-1": Shipped("kin-1.onnx", "576349f97eea816b17308ca9ad40f9f774daf81ef76f2e1c171e42dea1c19f05"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
