@@ -71,3 +71,15 @@ class MissingExtraError(PixelkinError):
 
     def __init__(self, what: str, extra: str, missing: str | None) -> None:
         super().__init__(f"{what} needs {missing}, which is not installed: pip install 'pixelkin[{extra}]'")
+
+
+class SourceError(DataError):
+    """Images that were to be judged cannot be reached: none of theirs is at fault."""
+
+
+class IsolationError(PixelkinError):
+    """No process could be started to work in."""
+
+
+class LostError(PixelkinError):
+    """The process that worked on an item died of it."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pixelkin.data import at_most, find_samples, of_sources
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
+from pixelkin.files import write_atomically
 from pixelkin.images import read
 from pixelkin.lab import weights
 from pixelkin.lab.batches import part
@@ -120,7 +121,7 @@ def export(
     if set(labels) != {0, 1}:
         raise DataError(f"{root}: too few images are left to calibrate on")
     card = dataclasses.replace(raw, **dataclasses.asdict(calibrate(logits, labels, settings.mistakes)))
-    weights.write_atomically(out, with_card(graph, card))
+    write_atomically(out, with_card(graph, card))
     return card
 
 
