@@ -29,11 +29,11 @@ def find_images(root: Path) -> list[Path]:
 
     Links to folders are followed, each folder once.
     """
-    return [Path(file) for file in walk(str(root), SUFFIXES)]
+    return [Path(file) for file in walk(str(root), SUFFIXES)] if root.is_dir() else []
 
 
 def walk(root: str, suffixes: Collection[str]) -> Iterator[str]:
-    """`find_images` as a stream, in the same order, for any ``suffixes``: one folder's names are in memory.
+    """`find_images` as a stream, in its order, for any ``suffixes``: one folder's names are in memory.
 
     Raises:
         OSError: a folder cannot be read.

@@ -34,6 +34,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         _sync(path.parent)
 
 
+def tidy(folder: Path, pattern: str) -> None:
+    """Remove what killed processes had begun to write in the place of files whose names match ``pattern``."""
+    for begun in folder.glob(f".{pattern}.*"):
+        begun.unlink(missing_ok=True)
+
+
 def _sync(folder: Path) -> None:
     """A new name outlives a power cut once its folder is on the disk."""
     handle = os.open(folder, os.O_RDONLY)

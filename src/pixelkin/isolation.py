@@ -129,6 +129,8 @@ class Isolated(Generic[Item, Made]):
         """What the worker at a place answers; asked again in a fresh one where it may be innocent."""
         while True:
             worker = self._places[place] = self._places[place] or self._start()
+            if not self._open:  # `close` may have come too early to see it
+                worker.process.kill()
             try:
                 worker.connection.send(item)
                 answer = worker.connection.recv()

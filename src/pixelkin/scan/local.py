@@ -129,9 +129,10 @@ def _row(model: Model, entry: Entry, look: Look, logits: NDArray[np.float64], se
     }
     if look.error is not None:
         return Row(**known, error=_text(look.error))
+    wrong = logits[~np.isfinite(logits)]
+    if len(wrong):
+        return Row(**known, error=_text(f"{entry.path}: the model gave {wrong[0]}, no number"))
     said = conclude(model.card, logits)
-    if not np.isfinite(said.logit):
-        return Row(**known, error=_text(f"{entry.path}: the model gave {said.logit}, no number"))
     return Row(**known, verdict=str(said.verdict), probability=said.probability, logit=said.logit)
 
 

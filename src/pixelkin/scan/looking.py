@@ -23,7 +23,7 @@ from pixelkin.types import Card, Picture, Pixels
 MOST_BYTES = 1024**3  # of one image file: more is no photograph
 
 OF_ONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-ERRNO_OF_ONE = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+ERRNO_OF_ONE = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ESPIPE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pixelkin.isolation import Limits
 from pixelkin.model import load
 from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.parquet import modules
-from pixelkin.scan import cluster, parts, places, state
+from pixelkin.scan import cluster, parts, state
 from pixelkin.scan.cluster import Resources
 from pixelkin.scan.job import Judge, OnCounts, Share
 from pixelkin.scan.looking import Looker
@@ -83,7 +83,7 @@ def scan(
     modules("scanning")
     loaded = load(model, 1)
     with state.alone(out):
-        catalog = state.begin(out, source, loaded, part)
+        catalog, root = state.begin(out, source, loaded, part)
         found = {number: parts.counts(parts.file_of(out, number)) for number in range(catalog.parts)}
         counts = sum((each for each in found.values() if each is not None), Counter[str]())
         left = [number for number, each in found.items() if each is None]
@@ -92,13 +92,13 @@ def scan(
             folder=out.absolute(),
             model=model if model in SHIPPED else str(Path(model).absolute()),
             model_sha256=loaded.sha256,
-            looker=Looker(loaded.card, _root(source), decode),
+            looker=Looker(loaded.card, root, decode),
             limits=how.limits,
             workers=how.workers or len(os.sched_getaffinity(0)),
         )
         for number, file in _judged(share, left, how, on_counts):
             parts.write(out, number, file)
-            counts += parts.counts(file) or Counter()
+            counts = counts + (parts.counts(file) or Counter())
     return counts
 
 
@@ -112,12 +112,3 @@ def _judged(share: Share, left: list[int], how: How, on_counts: OnCounts) -> Ite
     for number, file in cluster.judged(share, left, how.workers, how.resources):
         on_counts(parts.counts(file) or Counter())
         yield number, file
-
-
-def _root(source: str) -> str | None:
-    """The folder that a source is, on this machine."""
-    return (
-        None
-        if places.is_url(source) or not places.is_folder(source)
-        else places.absolute(source, str(Path.cwd()))
-    )

@@ -125,8 +125,9 @@ def _text(opened: BinaryIO, place: str) -> Iterator[Entry]:
 
 
 def _csv(opened: BinaryIO, place: str) -> Iterator[Entry]:
-    rows = csv.DictReader(io.TextIOWrapper(opened, "utf-8-sig", "surrogateescape", newline=""))
-    yield from _manifest(place, rows.fieldnames or [], (row["path"] for row in rows))
+    with io.TextIOWrapper(opened, "utf-8-sig", "surrogateescape", newline="") as text:
+        rows = csv.DictReader(text)
+        yield from _manifest(place, rows.fieldnames or [], (row["path"] for row in rows))
 
 
 def _parquet(opened: BinaryIO, place: str) -> Iterator[Entry]:

@@ -12,7 +12,7 @@ from typing import Any
 from pixelkin import __version__
 from pixelkin.data import SUFFIXES
 from pixelkin.errors import ConfigError, DataError
-from pixelkin.files import write_atomically
+from pixelkin.files import tidy, write_atomically
 from pixelkin.model import Model
 from pixelkin.scan import catalog, places, sources
 from pixelkin.scan.catalog import Catalog
@@ -35,17 +35,22 @@ def alone(folder: Path) -> Iterator[None]:
             raise DataError(
                 f"another process scans into {folder}: let it finish, or give another --out"
             ) from error
+        for pattern in ("part-*", "_*"):
+            tidy(folder, pattern)
         yield
 
 
-def begin(folder: Path, source: str, model: Model, part: int) -> Catalog:
-    """The list of what is to be judged: made and kept, or as it was kept when the scan was begun.
+def begin(folder: Path, source: str, model: Model, part: int) -> tuple[Catalog, str | None]:
+    """What is to be judged: listed and kept, or as it was kept when the scan was begun.
 
     Args:
         folder: of the scan.
         source: as `pixelkin.scan.sources.entries` takes it.
         model: that judges.
         part: images of a part, of a scan that is begun now.
+
+    Returns:
+        The list; and the folder that the source is, where it is one on this machine.
 
     Raises:
         DataError: another scan was begun there, or the source was changed since, or holds no images.
@@ -63,7 +68,7 @@ def begin(folder: Path, source: str, model: Model, part: int) -> Catalog:
         state = _list(folder, source, wanted, part)
     else:
         _check(folder, wanted, state)
-    return Catalog(folder / CATALOG)
+    return Catalog(folder / CATALOG), state["root"]
 
 
 def _list(folder: Path, source: str, wanted: dict[str, str], part: int) -> dict[str, Any]:
@@ -74,7 +79,8 @@ def _list(folder: Path, source: str, wanted: dict[str, str], part: int) -> dict[
     digest = catalog.write(folder / CATALOG, entries, part)
     if not Catalog(folder / CATALOG).entries:
         raise DataError(f"{source}: there are no images in it ({' '.join(sorted(SUFFIXES))})")
-    state = wanted | {"list_sha256": digest, "files": files, "pixelkin": __version__}
+    root = wanted["source"] if places.is_folder(source) and not places.is_url(source) else None
+    state = wanted | {"root": root, "list_sha256": digest, "files": files, "pixelkin": __version__}
     write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
     return state
 
