@@ -19,7 +19,6 @@ from pixelkin.isolation import Limits
 from pixelkin.scan.cluster import Resources
 from pixelkin.scan.run import How, scan
 
-ray = pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -35,7 +34,11 @@ THREE = How(engine="ray", workers=3, limits=Limits(seconds=3.0, memory=4 * 1024*
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Three nodes of one CPU each."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for the killers
+    import ray
     from ray.cluster_utils import Cluster
 
     facts = {"num_cpus": 1, "object_store_memory": 100 * 1024**2, "node_ip_address": "127.0.0.1"}
@@ -47,6 +50,7 @@ def cluster():
     yield nodes
     ray.shutdown()
     nodes.shutdown()
+    patch.undo()
 
 
 def processes(word):
@@ -123,7 +127,7 @@ def test_impossible_resources_are_refused():
 def listening():
     """Addresses that processes of Ray's listen on, as the kernel writes them."""
     of_ray = {
-        os.readlink(handle)
+        str(handle.readlink())
         for word in (b"ray::", b"/", b"raylet")
         for pid in processes(word)
         if b"ray" in Path(f"/proc/{pid}/cmdline").read_bytes()

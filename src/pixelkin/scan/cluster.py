@@ -15,8 +15,6 @@ from typing import Any
 from pixelkin.errors import ConfigError, DataError, MissingExtraError, PixelkinError
 from pixelkin.scan.job import Judge, Share
 
-LOOPBACK = "127.0.0.1"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
@@ -81,17 +79,23 @@ def judged(
 
 
 def _started() -> Any:
-    """Ray, connected to a cluster."""
+    """Ray, connected to the cluster of ``RAY_ADDRESS``, or started on this machine for itself alone."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    address = os.environ.get("RAY_ADDRESS", "local")
+    if address == "local":
+        # The name tells where Ray does so by default: it then keeps to the loopback address.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray", error.name) from error
     if not ray.is_initialized():
-        here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         ray.init(
-            **({} if "RAY_ADDRESS" in os.environ else here), log_to_driver=False, logging_level=logging.ERROR
+            address,
+            include_dashboard=None if address != "local" else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
         )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
