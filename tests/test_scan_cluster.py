@@ -14,7 +14,7 @@ import pytest
 from test_scan import plant, rows_of
 from tiny import EXAMPLES, write_model
 
-from pixelkin.errors import ConfigError, SourceError
+from pixelkin.errors import ConfigError, DataError
 from pixelkin.isolation import Limits
 from pixelkin.scan.cluster import Resources
 from pixelkin.scan.run import How, scan
@@ -115,7 +115,7 @@ def test_killers_cost_their_image_and_a_lost_source_stops_with_a_sentence(tmp_pa
     assert counts["unreadable"] == 3
     (tmp_path / "out" / "part-0000001.parquet").unlink()
     data.rename(tmp_path / "gone")
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         scan(str(data), tmp_path / "out", model=model, how=THREE)
 
 

@@ -40,8 +40,11 @@ class _Actor:
         self._judge = Judge(share)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        ((number, part),) = self._judge.parts([int(row["number"])])
-        return {"number": number, "part": part}
+        try:
+            ((number, part),) = self._judge.parts([int(row["number"])])
+        except PixelkinError as error:  # as data: Ray hands on no more of an exception than its text
+            return {"number": row["number"], "part": b"", "error": str(error)}
+        return {"number": number, "part": part, "error": ""}
 
 
 def judged(
@@ -57,7 +60,7 @@ def judged(
 
     Raises:
         MissingExtraError: Ray is not installed.
-        PixelkinError: what stopped an actor's work.
+        DataError: what stopped an actor's work, or the cluster's.
     """
     ray = _started()
     data = ray.data
@@ -73,9 +76,12 @@ def judged(
     )
     try:
         for row in done.iter_rows():
+            if row["error"]:
+                raise DataError(row["error"])
             yield row["number"], row["part"]
     except ray.exceptions.RayError as error:
-        raise _in_words(error) from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"the cluster stopped ({lines[-1].strip()})") from error
 
 
 def _started() -> Any:
@@ -91,24 +97,9 @@ def _started() -> Any:
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray", error.name) from error
     if not ray.is_initialized():
-        ray.init(
-            address,
-            include_dashboard=None if address != "local" else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        alone = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
-
-
-def _in_words(error: BaseException) -> PixelkinError:
-    """The error of Pixelkin's that one of Ray's is about."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PixelkinError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    lines = str(error).strip().splitlines()
-    return DataError(f"the cluster stopped ({lines[-1] if lines else type(error).__name__})")
