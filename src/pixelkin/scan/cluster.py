@@ -97,7 +97,7 @@ def _started() -> Any:
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray", error.name) from error
     if not ray.is_initialized():
-        alone = {"include_dashboard": False} if address == "local" else {}
+        alone: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -64,19 +64,21 @@ class Looker:
             SourceError: the source it comes from cannot be reached.
         """
         began = time.perf_counter()
-        facts: dict[str, Any] = {}
+        data, facts, error = b"", {}, None
+        tiles = np.empty((0, 3, self.card.tile, self.card.tile), np.uint8)
         try:
             data = self._read(entry)
-            facts["sha256"] = hashlib.sha256(data).hexdigest()
             picture = self.decode(data, entry.path)
-            facts |= {"width": picture.width, "height": picture.height, "format": picture.format}
-            facts["jpeg_quality"] = inspect(data, entry.path).quality or None
+            facts = {"width": picture.width, "height": picture.height, "format": picture.format}
+            facts |= {"sha256": picture.sha256, "jpeg_quality": inspect(data, entry.path).quality or None}
             _, tiles = look(self.card, picture.pixels)
-        except ImageError as error:
-            return Look(facts=facts, seconds=time.perf_counter() - began, error=str(error))
+        except ImageError as failed:
+            error = str(failed)
         except MemoryError:
-            return Look(facts=facts, error=f"{entry.path}: too large for the memory there is")
-        return Look(facts=facts, tiles=tiles, seconds=time.perf_counter() - began)
+            error = f"{entry.path}: too large for the memory there is"
+        if data and not facts:
+            facts = {"sha256": hashlib.sha256(data).hexdigest()}
+        return Look(facts=facts, tiles=tiles, seconds=time.perf_counter() - began, error=error)
 
     def _read(self, entry: Entry) -> bytes:
         try:
