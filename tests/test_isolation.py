@@ -6,18 +6,13 @@ import time
 from concurrent.futures import CancelledError
 
 import pytest
+from killers import eat
 
 from pixelkin.errors import ConfigError, IsolationError, LostError
 from pixelkin.isolation import Isolated, Limits
 
 SHORT = Limits(seconds=1.0, memory=1024**3)
 poisoned = False
-
-
-def eat():
-    eaten = []
-    while True:
-        eaten.append(bytearray(10**8))
 
 
 def spin():
@@ -82,7 +77,7 @@ def test_an_item_that_kills_its_process_costs_that_item_only(killer, told):
 
 
 def test_one_that_eats_memory_meets_the_limit_and_the_next_is_served():
-    with Isolated(work, 1, Limits(30.0, 1024**3)) as isolated:
+    with Isolated(work, 1, Limits(30.0, 300 * 1024**2)) as isolated:
         eater, after = isolated.submit("eat"), isolated.submit("after")
         with pytest.raises(MemoryError):
             eater.result(60)

@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from tiny import CARD, EXAMPLES
 
+from pixelkin import images
 from pixelkin.data import find_images
 from pixelkin.errors import DataError, ImageError, SourceError
 from pixelkin.scan import catalog, looking
@@ -92,6 +93,10 @@ def test_archives_in_a_folder_and_of_a_pattern_are_opened_in_order(tree, tmp_pat
     found = [entry.archive for entry in entries(str(tmp_path / "shard-*.tar"))]
     assert found == sorted(found)
     assert len(found) == 2 * len(FILES)
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
+    assert len(list(entries(str(write_zip(tmp_path / "a[1]*.zip"))))) == len(FILES)
 
 
 def write_list(file, paths):
@@ -233,3 +238,13 @@ def test_an_archive_that_was_cut_or_is_gone_stops(tmp_path):
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem", "/", "a\0b.png", "x" * 300])
 def test_what_is_no_file_is_a_row(path):
     assert Looker(CARD)(Entry(path, path)).error.startswith(f"{path}: ")
+
+
+def test_a_picture_that_the_memory_cannot_hold_is_said_to_be_too_large(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(images, "_upright_rgb", full)
+    look = Looker(CARD)(Entry("x.png", str(FILES[0])))
+    assert look.error == "x.png: too large for the memory there is"
+    assert look.facts["sha256"]

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pixelkin.errors import ConfigError, IsolationError, LostError
+
+LEAST_MEMORY = 64 * 1024**2
+SIZES = Path("/proc/self/statm")  # of this process in pages, its address space first
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -27,16 +31,16 @@ class Limits:
 
     Attributes:
         seconds: until its process is killed.
-        memory: address space of the process, bytes, the program itself included.
+        memory: bytes that its process may take beside what it has when it starts; held on Linux.
     """
 
     seconds: float = 60.0
     memory: int = 4 * 1024**3
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0 or self.memory < 1024**3:
+        if self.seconds <= 0 or self.memory < LEAST_MEMORY:
             raise ConfigError(
-                f"{self.seconds:g} s and {self.memory:,} bytes are no limits: over 0 s, and 1 GiB or more"
+                f"{self.seconds:g} s and {self.memory:,} bytes are no limits: over 0 s, and 64 MiB or more"
             )
 
 
@@ -169,7 +173,9 @@ def _work(connection: Connection, function: Callable[[Any], Any], limits: Limits
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    if SIZES.exists():
+        own = int(SIZES.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (own + limits.memory,) * 2)
     connection.send("ready")
     while True:
         try:

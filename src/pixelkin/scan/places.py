@@ -51,7 +51,10 @@ def files_below(place: str, suffixes: Collection[str]) -> Iterator[str]:
 
 
 def matching(pattern: str) -> list[str]:
-    """The files that a pattern with ``*``, ``?`` or ``[...]`` matches, sorted."""
+    """The files that a pattern with ``*``, ``?`` or ``[...]`` matches, sorted; or the file of that name."""
+    is_file = not is_url(pattern) and Path(pattern).exists()
+    if is_file or not set(pattern) & set("*?["):
+        return [pattern]
     if not is_url(pattern):
         return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute or not, as it is told
     system, path = _system(pattern)

@@ -94,7 +94,7 @@ def scan(
             model_sha256=loaded.sha256,
             looker=Looker(loaded.card, root, decode),
             limits=how.limits,
-            workers=how.workers or len(os.sched_getaffinity(0)),
+            workers=how.workers or _cores(),
         )
         for number, file in _judged(share, left, how, on_counts):
             parts.write(out, number, file)
@@ -112,3 +112,8 @@ def _judged(share: Share, left: list[int], how: How, on_counts: OnCounts) -> Ite
     for number, file in cluster.judged(share, left, how.workers, how.resources):
         on_counts(parts.counts(file) or Counter())
         yield number, file
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -70,7 +70,7 @@ def entries(source: str, on_file: OnFile = lambda _: None) -> Iterator[Entry]:
     if places.is_folder(source):
         files = places.files_below(source, SUFFIXES | ARCHIVES.keys())
     else:
-        files = iter(places.matching(source) if set(source) & set("*?[") else [source])
+        files = iter(places.matching(source))
     for file in files:
         yield from _of_file(file, on_file)
 
