@@ -9,7 +9,8 @@ import pixelkin
 
 LAYERS = [
     {"errors"},
-    {"types", "config", "processes", "isolation", "files", "parquet"},
+    {"types", "config", "processes", "files", "parquet"},
+    {"isolation"},
     {"images", "tiles", "metrics", "models"},
     {"provenance", "judgement"},
     {"degrade", "model", "data"},

@@ -17,7 +17,9 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pixelkin.errors import ConfigError, IsolationError, LostError
+from pixelkin.processes import keep_freed_memory
 
+KEPT = 32 * 1024**2, 128 * 1024**2  # bytes of a block, and of all, that a worker keeps for its next item
 LEAST_MEMORY = 64 * 1024**2
 SIZES = Path("/proc/self/statm")  # of this process in pages, its address space first
 
@@ -176,6 +178,7 @@ def _work(connection: Connection, function: Callable[[Any], Any], limits: Limits
     if SIZES.exists():
         own = int(SIZES.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + limits.memory,) * 2)
+    keep_freed_memory(*KEPT)
     connection.send("ready")
     while True:
         try:
