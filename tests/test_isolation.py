@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 from killers import eat
 
-from pixelkin.errors import ConfigError, IsolationError, LostError
+from pixelkin.errors import ConfigError, IsolationError, LostError, MissingExtraError
 from pixelkin.isolation import Isolated, Limits
 
 SHORT = Limits(seconds=1.0, memory=1024**3)
@@ -22,6 +22,21 @@ def spin():
 
 def fail():
     raise ValueError("no good")
+
+
+class UntellableError(Exception):
+    """An error that cannot be read back from another process."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} {other}")
+
+
+def fail_untellably():
+    raise UntellableError(1, 2)
+
+
+def lack():
+    raise MissingExtraError("a URL", "scan", "s3fs")
 
 
 def poison():
@@ -41,6 +56,8 @@ DOES = {
     "eat": eat,
     "leave": lambda: os._exit(3),
     "raise": fail,
+    "raise untellably": fail_untellably,
+    "lack": lack,
     "poison": poison,
     "victim": die_if_poisoned,
 }
@@ -88,6 +105,10 @@ def test_what_the_function_raises_is_raised_where_it_was_asked():
     with Isolated(work, 1) as isolated:
         with pytest.raises(ValueError, match="no good"):
             isolated.submit("raise").result(60)
+        with pytest.raises(MissingExtraError, match="a URL needs s3fs, which is not installed"):
+            isolated.submit("lack").result(60)
+        with pytest.raises(TypeError):
+            isolated.submit("raise untellably").result(60)
         assert isolated.submit("a").result(60) == "a"
 
 

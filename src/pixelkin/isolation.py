@@ -123,8 +123,8 @@ class Isolated(Generic[Item, Made]):
     def _settle(self, place: int, item: Item, future: Future[Made]) -> None:
         try:
             made, error = self._ask(place, item)
-        except (IsolationError, LostError) as lost:
-            future.set_exception(lost)
+        except Exception as failed:  # noqa: BLE001 - whatever it is, who waits must hear of it
+            future.set_exception(failed)
             return
         if error is not None:
             future.set_exception(error)
