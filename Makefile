@@ -26,6 +26,8 @@ lint: $(TEST)/ready
 bench: $(TEST)/ready
 	$(TEST)/bin/python benchmarks/performance.py
 	$(TEST)/bin/python benchmarks/service.py
+	$(TEST)/bin/python benchmarks/scan.py
+	$(TEST)/bin/python benchmarks/scan_scaling.py
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ import time
 import torch
 
 from pixelkin.lab.detectors import detector_class
-from pixelkin.lab.machine import keep_freed_memory
+from pixelkin.processes import keep_freed_memory
 
 WAYS = ("plain", "channels last", "channels last, freed memory kept, fused Adam")
 

@@ -45,7 +45,7 @@ def decode(
 
     Raises:
         ImageError: empty, cut short or damaged; as `ImageKindError`, not such a file; as
-            `ImageSizeError`, over ``most_pixels`` pixels.
+            `ImageSizeError`, over ``most_pixels`` pixels or more than the memory holds.
     """
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes")
@@ -59,6 +59,8 @@ def decode(
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageSizeError(f"{name}: over {most_pixels:,} pixels") from error
+    except MemoryError as error:
+        raise ImageSizeError(f"{name}: too large for the memory there is") from error
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pixelkin.config import build
 from pixelkin.data import digest
 from pixelkin.errors import DataError, ImageError
+from pixelkin.files import write_atomically
 from pixelkin.images import read
-from pixelkin.lab.weights import write_atomically
 from pixelkin.processes import mapped
 from pixelkin.types import Pixels, Sample
 

@@ -19,6 +19,7 @@ import torch
 
 from pixelkin.data import at_most, find_samples, of_sources
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
+from pixelkin.files import write_atomically
 from pixelkin.images import from_pixels, read
 from pixelkin.lab import weights
 from pixelkin.lab.batches import part, spread
@@ -129,7 +130,7 @@ def export(
         plain, (logits, _) = logits, picture_logits(Model(graph), *shown)
         raw = dataclasses.replace(raw, limits=f"{cost(plain, logits, labels)} {raw.limits}".strip())
     card = dataclasses.replace(raw, **dataclasses.asdict(calibrate(logits, labels, settings.mistakes)))
-    weights.write_atomically(out, with_card(graph, card))
+    write_atomically(out, with_card(graph, card))
     return card
 
 

@@ -25,6 +25,7 @@ import pixelkin
 from pixelkin import config as settings
 from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
 from pixelkin.errors import ConfigError, RunError
+from pixelkin.files import write_atomically
 from pixelkin.images import from_pixels
 from pixelkin.lab import weights
 from pixelkin.lab.bank import Bank, make_bank
@@ -407,7 +408,7 @@ def _checked(run: Path, samples: list[Sample], config: TrainConfig, fabric: Fabr
     if fabric.is_global_zero and not path.exists():
         run.mkdir(parents=True, exist_ok=True)
         facts = check(root, samples, workers=config.workers)
-        weights.write_atomically(path, json.dumps(dataclasses.asdict(facts), indent=1).encode())
+        write_atomically(path, json.dumps(dataclasses.asdict(facts), indent=1).encode())
     fabric.barrier()
     facts = settings.build(DataFacts, json.loads(path.read_text("utf-8")))
     if facts.sha256 != digest(samples):

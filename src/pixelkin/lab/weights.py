@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,21 +17,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pixelkin.errors import WeightsError
+from pixelkin.files import write_atomically
 
 Tensors = dict[str, Tensor]
 
 WRAPPERS = ("model", "state_dict", "net", "netC")
 PREFIXES = ("module.", "model.", "net.")
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` such that a reader, at any moment, finds the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
