@@ -206,7 +206,7 @@ def test_a_run_starts_from_the_weights_of_another(whole, data, tmp_path):
     first = load_run(train(on))[0].state_dict()
     begun = load_run(whole)[0].state_dict()
     for name, values in first.items():
-        if values.is_floating_point() and "running" not in name:  # what batch norms count moves without a step
+        if values.is_floating_point() and "running" not in name:  # batch norms count without a step
             torch.testing.assert_close(values, begun[name], rtol=0, atol=1e-6)
 
 

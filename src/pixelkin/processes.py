@@ -54,7 +54,7 @@ def keep_freed_memory(block: int = 2**30, total: int = 2**31 - 1) -> None:
     """Ask glibc to keep freed blocks of this process for reuse; elsewhere nothing happens.
 
     By default memory of large arrays is given back and page-faulted anew again and again, which cost
-    8 % of a training step where each activation is over 32 MB (docs/benchmarks.md), and half of a
+    8 % of a training step where each activation is over 32 MB (docs/performance.md), and half of a
     decoding process's time at one megapixel.
 
     Args:
