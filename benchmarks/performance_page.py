@@ -207,8 +207,9 @@ def _training(training: Record) -> Iterator[str]:
 
 
 def _scan(scan: Record) -> Iterator[str]:
-    rows: list[Record] = scan["rows"]
     yield "## Many images"
-    yield scan.get("about", "`pixelkin scan`, by `python benchmarks/scan.py`:")
-    yield ""
-    yield from table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+    yield scan["about"]
+    for rows in (scan["rows"], scan["memory"]):
+        if rows:
+            yield ""
+            yield from table(list(rows[0]), [list(row.values()) for row in rows])

@@ -5,10 +5,8 @@
 The pictures are made of the example photographs, JPEG at quality 90. Each row is the difference of two
 scans, of a fifth of the images and of all, so that starting is not in it; medians over repeats. Wall
 clock says something on a free machine alone, processor time (of every process of the scan) on a busy one
-too. `one core` is one image after another in one process with one thread, measured beside; `of one core`
-is the scan's rate over workers x that rate, by the wall clock; `same, CPU` the same by processor time;
-`busy` the share of the workers' cores that the scan had. `--many` tells the memory of as many listed
-images, of which one in a hundred can be read.
+too. `--many` tells the memory of as many listed images, of which one in a hundred can be read. The rows
+are kept beside the page of performance, whose table performance.py makes of them.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +22,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +34,10 @@ from pixelkin.models import DEFAULT
 
 PHOTOGRAPHS = sorted((Path(__file__).parents[1] / "examples").glob("photo-*.*"))
 QUALITY = 90
-HEAD = (
-    "| side px | workers | images/s | busy | of one core | same, CPU | CPU ms/image | one core ms/image |",
-    "|--:|--:|--:|--:|--:|--:|--:|--:|",
-)
-HEAD_OF_MANY = ("\n| listed images | images/s | MiB | MiB a worker |", "|--:|--:|--:|--:|")
+RECORD = "performance.scan.json"  # what performance.py makes the page of
+DOCS = Path(__file__).parents[1] / "docs"
+
+Row = dict[str, str]  # of a table, by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,64 +56,81 @@ def main() -> None:
         _child(*sys.argv[2:])
         return
     options = _options()
-    processor = platform.processor() or platform.machine()
-    print(f"{os.cpu_count()} cores, {processor}; {options.model}; load before {os.getloadavg()[0]:.1f}\n")
+    load_before = os.getloadavg()[0]
+    tables: dict[str, list[Row]] = {"rows": [], "memory": []}
     with tempfile.TemporaryDirectory() as place:
-        if options.sides:
-            print(*HEAD, sep="\n")
-        for side in options.sides:
-            _throughput(Path(place), side, options)
-        if options.many:
-            _memory(Path(place), options)
+        for side, workers in product(options.sides, options.workers):
+            tables["rows"].append(_throughput(Path(place), side, workers, options))
+            print(tables["rows"][-1], flush=True)
+        tables["memory"] = _memory(Path(place), options) if options.many else []
+    about = (
+        f"`pixelkin scan` by {options.model}, {options.images} JPEGs of each size, the rate without "
+        f"starting, by `python benchmarks/scan.py`; {os.cpu_count()} cores, load before {load_before:.1f}. "
+        "*busy* is the share of the workers' cores that the scan had, *of one core* its rate over workers "
+        "times that of one image after another in one process with one thread, *same, CPU* that by "
+        "processor time."
+    )
+    file = options.docs / RECORD
+    file.write_text(json.dumps({"about": about, **tables}, indent=1) + "\n", "utf-8")
 
 
-def _throughput(place: Path, side: int, options: argparse.Namespace) -> None:
-    for file in range(options.images):
-        data = _jpeg(side, file)
-        for folder in ("all", "few") if file < options.images // 5 else ("all",):
-            (place / f"{side}-{folder}").mkdir(exist_ok=True)
-            (place / f"{side}-{folder}" / f"{file:05}.jpg").write_bytes(data)
-    count = options.images - options.images // 5
-    for workers in options.workers:
-        rows = []
-        for repeat in range(options.repeats):
-            alone = _one_core(place / f"{side}-few", options.model)
-            few, whole = (
-                _scan(
-                    place / f"{side}-{name}",
-                    place / f"{side}-{name}-{workers}-{repeat}",
-                    workers,
-                    options.model,
-                )
-                for name in ("few", "all")
-            )
-            wall, cpu = (whole.wall - few.wall) / count, (whole.cpu - few.cpu) / count
-            rows.append(
-                (
-                    1 / wall,
-                    cpu / wall / workers,
-                    alone / wall / workers,
-                    alone / cpu,
-                    1000 * cpu,
-                    1000 * alone,
-                )
-            )
-        rate, busy, against, against_cpu, cpu, alone = map(statistics.median, zip(*rows, strict=True))
-        cells = f"{rate:.1f} | {busy:.0%} | {against:.2f} | {against_cpu:.2f} | {cpu:.1f} | {alone:.1f}"
-        print(f"| {side} | {workers} | {cells} |", flush=True)
+def _throughput(place: Path, side: int, workers: int, options: argparse.Namespace) -> Row:
+    """A row: medians over repeats of a scan's rate, and of one core's beside it."""
+    folders = {name: place / f"{side}-{name}" for name in ("all", "few")}
+    count = _planted(folders, side, options.images)
+    rows = []
+    for repeat in range(options.repeats):
+        alone = _one_core(folders["few"], options.model)
+        few, whole = (
+            _scan(folders[name], place / f"{side}-{name}-{workers}-{repeat}", workers, options.model)
+            for name in ("few", "all")
+        )
+        wall, cpu = (whole.wall - few.wall) / count, (whole.cpu - few.cpu) / count
+        rows.append((1 / wall, cpu / wall / workers, alone / wall / workers, alone / cpu, cpu, alone))
+    rate, busy, against, against_cpu, cpu, alone = map(statistics.median, zip(*rows, strict=True))
+    return {
+        "side px": f"{side}",
+        "workers": f"{workers}",
+        "images/s": f"{rate:.1f}",
+        "busy": f"{busy:.0%}",
+        "of one core": f"{against:.2f}",
+        "same, CPU": f"{against_cpu:.2f}",
+        "CPU ms/image": f"{1000 * cpu:.1f}",
+        "one core ms/image": f"{1000 * alone:.1f}",
+    }
 
 
-def _memory(place: Path, options: argparse.Namespace) -> None:
-    print(*HEAD_OF_MANY, sep="\n")
+def _planted(folders: dict[str, Path], side: int, images: int) -> int:
+    """All pictures in one folder and a fifth of them in another; returns by how many they differ."""
+    for name, many in (("all", images), ("few", images // 5)):
+        folders[name].mkdir(exist_ok=True)
+        for number in range(many):
+            file = folders[name] / f"{number:05}.jpg"
+            if not file.exists():
+                file.write_bytes(_jpeg(side, number))
+    return images - images // 5
+
+
+def _memory(place: Path, options: argparse.Namespace) -> list[Row]:
+    """Rows: the peaks of memory by how many images are listed."""
     (place / "bad.png").write_bytes(b"unreadable")
     (place / "good.jpg").write_bytes(_jpeg(64, 0))
+    rows = []
     for count in (options.many // 100, options.many // 10, options.many):
         listed = place / f"{count}.txt"
         with listed.open("w") as file:
             file.writelines("bad.png\n" if number % 100 else "good.jpg\n" for number in range(count))
         took = _scan(listed, place / f"many-{count}", max(options.workers), options.model)
-        cells = f"{count / took.wall:.0f} | {took.peak:.0f} | {took.peak_of_worker:.0f}"
-        print(f"| {count:,} | {cells} |", flush=True)
+        rows.append(
+            {
+                "listed images": f"{count:,}",
+                "images/s": f"{count / took.wall:.0f}",
+                "MiB": f"{took.peak:.0f}",
+                "MiB of the largest worker": f"{took.peak_of_worker:.0f}",
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
 
 
 def _jpeg(side: int, number: int) -> bytes:
@@ -171,6 +185,7 @@ def _options() -> argparse.Namespace:
         "--many", type=int, default=200_000, help="listed images of the memory table; 0 for none"
     )
     parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--docs", type=Path, default=DOCS, help=f"folder of {RECORD}")
     return parser.parse_args()
 
 

@@ -58,7 +58,7 @@ def test_the_page_of_performance_is_what_was_measured():
 
 def test_a_scan_has_its_table_and_a_busy_machine_is_told():
     record = performance.read(DOCS / performance.RECORD)
-    scan = {"about": "Two workers.", "rows": [{"workers": 1, "images/s": 8.1}]}
+    scan = {"about": "Two workers.", "rows": [{"workers": "1", "images/s": "8.1"}], "memory": []}
     busy, free = (record | {"machine": record["machine"] | {"load": load}} for load in (3.2, 0.0))
     assert "Two workers.\n\n| workers | images/s |\n|---|--:|\n| 1 | 8.1 |\n" in page(record, scan)
     assert "Provisional: 3.2 other" in page(busy)
