@@ -73,11 +73,19 @@ def read(path: Path, *, official: bool = False) -> Picture:
     Raises:
         ImageError: as `decode`, or the file cannot be read.
     """
+    return decode(contents(path), str(path), official=official)
+
+
+def contents(path: Path) -> bytes:
+    """The bytes of the file at ``path``.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
-    return decode(data, str(path), official=official)
 
 
 def from_pixels(pixels: NDArray[Any]) -> Picture:

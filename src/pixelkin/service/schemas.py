@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pixelkin.types import Verdict
 
 EXAMPLE: dict[str, JsonValue] = {
-    "path": "holiday.jpg",
+    "path": "photo-rocket.jpg",
     "verdict": "uncertain",
-    "probability": 0.391204,
-    "score": 0.417733,
-    "width": 451,
-    "height": 300,
+    "probability": 0.275331,
+    "score": 0.304269,
+    "width": 640,
+    "height": 427,
     "format": "JPEG",
-    "model": "npr-first",
-    "model_sha256": "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653",
+    "model": "kin-1",
+    "model_sha256": "b7a225dbf5414ab48b752553e8a5083c050f908b06653057b7cc75ffc4588d54",
     "error": None,
 }
 UNREADABLE: dict[str, JsonValue] = dict.fromkeys(EXAMPLE) | {
     "path": "notes.txt",
-    "model": "npr-first",
+    "model": EXAMPLE["model"],
     "model_sha256": EXAMPLE["model_sha256"],
     "error": "notes.txt: not an image of a kind that is read here (JPEG, PNG, WEBP, AVIF, TIFF, BMP, GIF)",
 }
