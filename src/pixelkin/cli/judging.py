@@ -68,7 +68,9 @@ def explain(
 
     report.check_place(out)
     judging = load(model or DEFAULT)
-    data, name = (sys.stdin.buffer.read(), "standard input") if image == "-" else (contents(Path(image)), image)
+    data, name = (
+        (sys.stdin.buffer.read(), "standard input") if image == "-" else (contents(Path(image)), image)
+    )
     explained = report.explain(judging, decode(data, name), data, Path(name).name)
     report.save(explained, out)
     said = explained.prediction

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.types import Verdict
 
 EXAMPLE: dict[str, JsonValue] = {
@@ -16,8 +17,8 @@ EXAMPLE: dict[str, JsonValue] = {
     "width": 640,
     "height": 427,
     "format": "JPEG",
-    "model": "kin-1",
-    "model_sha256": "b7a225dbf5414ab48b752553e8a5083c050f908b06653057b7cc75ffc4588d54",
+    "model": DEFAULT,
+    "model_sha256": SHIPPED[DEFAULT].sha256,
     "error": None,
 }
 UNREADABLE: dict[str, JsonValue] = dict.fromkeys(EXAMPLE) | {

@@ -51,7 +51,7 @@ def run(app: FastAPI, host: str, port: int, seconds: float, on_start: Callable[[
     try:
         listening = create_server((host, port), family=family, backlog=config.backlog)
     except OSError as error:
-        why = error.strerror.partition(" (")[0].lower()
+        why = (error.strerror or str(error)).partition(" (")[0].lower()
         raise ConfigError(f"nothing can listen at {host}, port {port}: {why}") from error
     with listening:
         Server(config, on_start).run([listening])
