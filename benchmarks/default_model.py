@@ -1,4 +1,4 @@
-"""From public repositories to the shipped model: corpus, pairs, training in three parts, export.
+"""From public repositories to the shipped model: corpus, pairs, training in three parts, their mean, export.
 
     python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--minutes 55]
 
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from pixelkin.lab import pairs
+from pixelkin.lab.average import average
 from pixelkin.lab.corpus import MANIFEST, entries, lay_out
 from pixelkin.lab.runs import LAST
 from pixelkin.lab.weights import load_facts
@@ -32,6 +33,7 @@ PHOTOGRAPHS = (
     "sunhays80",
 )  # pairs are made of them
 PARTS = ("kin", "kin-again", "kin-soft")  # recipes in order, each from the weights of the one before
+NAME = "kin-2"  # of the model, which has the mean of their weights
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
 
@@ -59,8 +61,11 @@ def main() -> int:
                 print(f"{run} is not at its end: the same command goes on", file=sys.stderr)
                 return 0
     write_digests(asked.work, data, run)
-    card = RECIPES / f"{PARTS[-1]}.card.toml"
-    return called("-m", "pixelkin", "export", str(run), "--card", str(card), "-o", f"{run}.onnx")
+    runs = [asked.work / "runs" / recipe for recipe in reversed(PARTS)]
+    mean = asked.work / "runs" / NAME
+    average(runs, mean)
+    card = RECIPES / f"{NAME}.card.toml"
+    return called("-m", "pixelkin", "export", str(mean), "--card", str(card), "-o", f"{mean}.onnx")
 
 
 def trained(recipe: str, run: Path, data: Path, asked: argparse.Namespace) -> int:

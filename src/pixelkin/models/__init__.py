@@ -15,12 +15,12 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "576349f97eea816b17308ca9ad40f9f774daf81ef76f2e1c171e42dea1c19f05"),
+    "kin-2": Shipped("kin-2.onnx", "15bc45d7b9859f287d7904a0c1303a38d3b216ed2da83b000e8e8476634ee93e"),
     "npr-first": Shipped(
         "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
     ),
 }
-DEFAULT = "kin-1"
+DEFAULT = "kin-2"
 
 
 def folder() -> Path:

@@ -12,8 +12,8 @@ from pixelkin.types import Verdict
 EXAMPLE: dict[str, JsonValue] = {
     "path": "photo-rocket.jpg",
     "verdict": "uncertain",
-    "probability": 0.275331,
-    "score": 0.304269,
+    "probability": 0.235927,
+    "score": 0.2397,
     "width": 640,
     "height": 427,
     "format": "JPEG",
