@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from pixelkin import degrade
-from pixelkin.config import build, over, override, read_toml
+from pixelkin.config import build, over, override
 from pixelkin.data import at_most, find_samples
 from pixelkin.images import read
 from pixelkin.lab.external import Store
-from pixelkin.lab.recipe import TrainConfig
+from pixelkin.lab.recipe import TrainConfig, read_recipe
 from pixelkin.lab.runs import LAST, load_run
 from pixelkin.lab.scorer import tile_logits
 from pixelkin.lab.train import Progress, train
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--weights-dir", type=Path, help="where a teacher's checkpoint lies")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     asked = parser.parse_args()
-    values = read_toml(asked.recipe)
+    values = read_recipe(asked.recipe)
     variants: dict[str, Mapping[str, Any]] = values.pop("variants")
     values = override(values, asked.set)
     sets = {

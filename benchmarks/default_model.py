@@ -60,10 +60,10 @@ def main() -> int:
             if not finished(run):
                 print(f"{run} is not at its end: the same command goes on", file=sys.stderr)
                 return 0
-    write_digests(asked.work, data, run)
     runs = [asked.work / "runs" / recipe for recipe in reversed(PARTS)]
     mean = asked.work / "runs" / NAME
     average(runs, mean)
+    write_digests(asked.work, data, mean)
     card = RECIPES / f"{NAME}.card.toml"
     return called("-m", "pixelkin", "export", str(mean), "--card", str(card), "-o", f"{mean}.onnx")
 

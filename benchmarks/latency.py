@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pixelkin.images import decode, read
+from pixelkin.images import decode, encode, read
 from pixelkin.model import load
 from pixelkin.types import Pixels
 
@@ -43,7 +43,7 @@ class Program:
 
 def photograph(height: int, width: int) -> bytes:
     """A JPEG file of that size, laid out of the example photographs at their native scale."""
-    return encoded(laid([read(file).pixels for file in EXAMPLES], height, width))
+    return encode(laid([read(file).pixels for file in EXAMPLES], height, width), "JPEG", quality=QUALITY)
 
 
 def laid(photographs: Sequence[Pixels], height: int, width: int) -> Pixels:
@@ -51,13 +51,6 @@ def laid(photographs: Sequence[Pixels], height: int, width: int) -> Pixels:
     across = np.concatenate([p[: min(len(p) for p in photographs)] for p in photographs], axis=1)
     times = -(-height // across.shape[0]), -(-width // across.shape[1]), 1
     return np.tile(across, times)[:height, :width]
-
-
-def encoded(pixels: Pixels) -> bytes:
-    """Pixels as a JPEG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
 
 
 def ran(*words: str) -> Program:

@@ -17,7 +17,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy as np
 from ablation import CONDITIONS, Tiles, timed
 from numpy.typing import NDArray
 
-from pixelkin.config import build, over, read_toml
+from pixelkin.config import build, over
 from pixelkin.data import find_samples
 from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig, read_recipe
@@ -35,6 +35,15 @@ from pixelkin.metrics import auc
 
 RESAMPLED, PAIRS, PER_SOURCE = "resampled", "pairs", 25
 Logits = dict[str, NDArray[np.float64]]  # by condition, one a picture
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Generators by family, minutes of each training, and the settings of its recipe."""
+
+    families: Mapping[str, list[str]]
+    minutes: float
+    recipe: Mapping[str, Any]
 
 
 def main() -> None:
@@ -48,7 +57,8 @@ def main() -> None:
     parser.add_argument("--run", action="append", default=[], metavar="NAME=RUN")
     parser.add_argument("--published", action="append", default=[], metavar="SYSTEM=ASSET")
     asked = parser.parse_args()
-    plan, store = read_toml(asked.plan), Store(asked.weights_dir)
+    recipe, store = read_recipe(asked.plan), Store(asked.weights_dir)
+    plan = Plan(recipe.pop("families"), recipe.pop("minutes"), recipe)
     tiles = Tiles(asked.pairs, asked.out / "tiles", PER_SOURCE)
     sources = np.array([sample.source for sample in tiles.samples])
     judged = {"left out": composed(plan, asked, store, tiles, sources)}
@@ -65,12 +75,12 @@ def main() -> None:
 
 
 def composed(
-    plan: Mapping[str, Any], asked: argparse.Namespace, store: Store, tiles: Tiles, sources: NDArray[Any]
+    plan: Plan, asked: argparse.Namespace, store: Store, tiles: Tiles, sources: NDArray[Any]
 ) -> Logits:
     """Each generator's pictures judged by the network that saw none of its family; the rest by their mean."""
     parts: list[Logits] = []
     result: Logits = {}
-    for family, generators in plan["families"].items():
+    for family, generators in plan.families.items():
         run = trained(family, generators, plan, asked, store)
         parts.append(logits(tiles, load_run(run, BEST, store)[0]))
         inside = np.isin(sources, generators)
@@ -81,18 +91,15 @@ def composed(
     return result
 
 
-def trained(
-    family: str, generators: list[str], plan: Mapping[str, Any], asked: argparse.Namespace, store: Store
-) -> Path:
+def trained(family: str, generators: list[str], plan: Plan, asked: argparse.Namespace, store: Store) -> Path:
     """The run that never saw a family, trained for the plan's minutes."""
     run: Path = asked.out / family / "run"
     if not (run / BEST).exists():
         out = {f"{PAIRS}/{name}" for name in generators}
         kept = sorted({sample.source for sample in find_samples(asked.data)} - out)
-        recipe = read_recipe(asked.plan.parent / plan["like"])
         places = {"data": str(asked.data), "out": str(run), "bank": str(run / "bank"), "sources": kept}
-        config = build(TrainConfig, over(over(recipe, plan["settings"]), places))
-        seconds = 60 * plan["minutes"] / config.epochs
+        config = build(TrainConfig, over(plan.recipe, places))
+        seconds = 60 * plan.minutes / config.epochs
         images = int(timed(config, store) * seconds) // config.batch * config.batch
         train(replace(config, images_per_epoch=images), store)
         shutil.rmtree(run / "bank")

@@ -12,7 +12,6 @@ are kept beside the page of performance, whose table performance.py makes of the
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import resource
@@ -139,9 +138,7 @@ def _jpeg(side: int, number: int) -> bytes:
         picture = photograph.convert("RGB").rotate(number % 7).resize((side, side - number % 5))
     grain = np.random.default_rng(number).integers(-4, 5, (picture.height, picture.width, 1))
     pixels = np.clip(np.asarray(picture, np.int16) + grain, 0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+    return images.encode(pixels, "JPEG", quality=QUALITY)
 
 
 def _one_core(folder: Path, model: str) -> float:

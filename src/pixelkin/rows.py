@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pixelkin.config import build
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import About
+from pixelkin.files import replacing
 from pixelkin.parquet import modules
 from pixelkin.types import Sample, Scored
 
@@ -85,9 +86,8 @@ def write(file: Path, about: About, scored: Sequence[Scored]) -> None:
     schema = arrow.schema(types, {ABOUT: json.dumps(asdict(about)).encode()})
     columns = zip(*map(_cells, scored), strict=True) if scored else ([] for _ in COLUMNS)
     table = arrow.table(dict(zip(COLUMNS, map(list, columns), strict=True)), schema)
-    begun = file.with_suffix(".begun")
-    parquet.write_table(table, begun)
-    begun.replace(file)
+    with replacing(file) as opened:
+        parquet.write_table(table, opened)
 
 
 def read(file: Path) -> tuple[About, list[Scored]]:

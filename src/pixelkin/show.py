@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from pixelkin.lab.detectors.base import Paper
     from pixelkin.lab.train import Progress
     from pixelkin.model import Model
+    from pixelkin.scan.job import OnBegin, OnCounts
 
 COLOURS = {Verdict.REAL: "green", Verdict.UNCERTAIN: "yellow", Verdict.GENERATED: "red"}
 BAR = 10  # characters of a probability bar
-OnCounts = Callable[[Counter[str]], None]
-OnBegin = Callable[[int, Counter[str]], None]
-
 REFRESH = 0.2  # seconds between looks at what changed
 QUIET = 30.0  # seconds between lines where there is no terminal to draw a bar on
 

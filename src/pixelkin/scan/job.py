@@ -17,6 +17,7 @@ from pixelkin.scan.looking import Looker
 from pixelkin.scan.parts import UNREADABLE, encode
 from pixelkin.scan.state import CATALOG
 
+OnBegin = Callable[[int, Counter[str]], None]
 OnCounts = Callable[[Counter[str]], None]
 
 

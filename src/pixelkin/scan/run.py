@@ -17,7 +17,7 @@ from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.parquet import modules
 from pixelkin.scan import cluster, parts, state
 from pixelkin.scan.cluster import Resources
-from pixelkin.scan.job import Judge, OnCounts, Share
+from pixelkin.scan.job import Judge, OnBegin, OnCounts, Share
 from pixelkin.scan.looking import Looker
 from pixelkin.types import Picture
 
@@ -56,7 +56,7 @@ def scan(
     part: int = PART,
     how: How = How(),
     decode: Callable[[bytes, str], Picture] = images.decode,
-    on_begin: Callable[[int, Counter[str]], None] = lambda *_: None,
+    on_begin: OnBegin = lambda *_: None,
     on_counts: OnCounts = lambda _: None,
 ) -> Counter[str]:
     """Judge every image of a source into Parquet files in ``out``; go on where it was stopped.
