@@ -186,6 +186,28 @@ def test_what_is_no_source_is_a_sentence(tmp_path, name, data, error, told):
         list(entries(str(tmp_path / name)))
 
 
+@pytest.mark.parametrize("member", [1, -1])
+def test_a_tar_that_is_damaged_at_a_header_loses_no_image_without_a_word(tmp_path, member):
+    file = write_tar(tmp_path / "x.tar")
+    with tarfile.open(file) as tar:
+        header = tar.getmembers()[member].offset
+    with file.open("r+b") as opened:
+        opened.seek(header + 150)
+        opened.write(b"\xff" * 8)  # in its checksum
+    with pytest.raises(SourceError, match="does not end as a tar archive does"):
+        list(entries(str(file)))
+
+
+@pytest.mark.parametrize("ends", ["at a header's place", "inside of a header"])
+def test_a_tar_that_was_cut_between_its_members_is_a_sentence(tmp_path, ends):
+    file = write_tar(tmp_path / "x.tar")
+    with tarfile.open(file) as tar:
+        header = tar.getmembers()[-1].offset
+    os.truncate(file, header if ends.startswith("at") else header + 100)
+    with pytest.raises(SourceError, match=r"no readable \.tar"):
+        list(entries(str(file)))
+
+
 def test_a_tar_that_was_cut_short_is_a_sentence(tmp_path):
     file = write_tar(tmp_path / "x.tar")
     os.truncate(file, 100_000)

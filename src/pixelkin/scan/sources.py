@@ -101,6 +101,10 @@ def _tar(opened: BinaryIO, place: str) -> Iterator[Entry]:
             tar.members = []  # type: ignore[attr-defined]  # it would keep them all
             if member.isreg() and not member.issparse() and _is_image(member.name):
                 yield Entry(member.name, place, member.offset_data, member.size)
+        opened.seek(tar.offset)
+        if opened.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            # Python's reader takes what it cannot read for the end.
+            raise tarfile.ReadError("cut short or damaged: it does not end as a tar archive does")
 
 
 def _zip(opened: BinaryIO, place: str) -> Iterator[Entry]:
