@@ -10,7 +10,7 @@ import pixelkin
 LAYERS = [
     {"errors"},
     {"types", "config", "processes"},
-    {"images", "tiles", "metrics", "models"},
+    {"images", "tiles", "metrics", "models", "archives"},
     {"provenance"},
     {"degrade", "model", "data"},
     {"protocol"},

@@ -18,9 +18,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from pixelkin.data import at_most, find_samples, of_sources
+from pixelkin.data import at_most, find_samples, of_sources, picture_of
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
-from pixelkin.images import read
 from pixelkin.lab import weights
 from pixelkin.lab.batches import part
 from pixelkin.lab.calibrate import Calibration, calibrate, picture_logits
@@ -31,7 +30,7 @@ from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import not_comparable, stood_in, tile_logits
 from pixelkin.model import CARD_KEY, Model
 from pixelkin.tiles import MOST_TILES, TILE, repeat_to
-from pixelkin.types import Card, Pixels
+from pixelkin.types import Card, Pixels, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def export(
     raw = _card(run, detector, config, settings, Calibration())
     graph = to_onnx(detector, raw)
     sizes = ((detector.side, detector.side),) if detector.side else PARITY_SIZES
-    check_parity(graph, detector, _crops((root / sample.path for sample in samples), sizes))
+    check_parity(graph, detector, _crops(_readable(root, samples), sizes))
     # The graph answers as the network does, several times faster: it is what gets calibrated.
     if settings.calibrate_on:
         root = Path(settings.calibrate_on)
@@ -215,16 +214,16 @@ def _card(
     )
 
 
-def _crops(paths: Iterable[Path], sizes: Sequence[tuple[int, int]]) -> Iterator[Pixels]:
+def _crops(pictures: Iterable[Pixels], sizes: Sequence[tuple[int, int]]) -> Iterator[Pixels]:
     """Real pictures cut to each height and width of ``sizes``; repeated up to it, where there is only one."""
-    for pixels in islice(_readable(paths), PARITY_PICTURES):
+    for pixels in islice(pictures, PARITY_PICTURES):
         for height, width in sizes:
             yield repeat_to(pixels, height) if len(sizes) == 1 else pixels[:height, :width]
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:
-    for path in paths:
+def _readable(root: Path, samples: Iterable[Sample]) -> Iterator[Pixels]:
+    for sample in samples:
         try:
-            yield read(path).pixels
+            yield picture_of(root, sample).pixels
         except ImageError:
             continue
