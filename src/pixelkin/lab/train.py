@@ -97,6 +97,17 @@ def train(
     return run
 
 
+class _Loss(nn.Module):
+    """A detector's loss as a network's output, so that Fabric's precision and processes act on it."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, batch: Tensor, labels: Tensor) -> Tensor:
+        return self.detector.loss(batch, labels)
+
+
 class _Trainer:
     """The state of a run and the loop over it."""
 
@@ -113,13 +124,12 @@ class _Trainer:
         self.detector, self.external, self.material = detector, external, material
         if config.channels_last:
             self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network: nn.Module = self.detector
+        network: nn.Module = _Loss(detector)
         if config.compile:
-            network = torch.compile(self.detector)  # type: ignore[assignment]
+            network = torch.compile(network)  # type: ignore[assignment]
         self.descends = bool(groups := detector.groups())
         if self.descends:
             self.network, self.optimiser = fabric.setup(network, optimiser_of(config, groups))
-            self.network.mark_forward_method("loss")
         self.state = State()
         # Twins are two places of a plan and stay in one batch.
         if (twins := detector.from_photographs) and config.batch % (2 * fabric.world_size):
@@ -229,7 +239,7 @@ class _Trainer:
         self.optimiser.zero_grad()
         for place, (inputs, known) in enumerate(parts, start=1):
             with self.fabric.no_backward_sync(self.network, enabled=place < len(parts)):
-                loss: Tensor = self.network.loss(inputs, known) * (weight * len(inputs) / len(batch))
+                loss: Tensor = self.network(inputs, known) * (weight * len(inputs) / len(batch))
                 self.fabric.backward(loss)
             total += loss.detach()
         return float(self.fabric.all_reduce(total))  # type: ignore[arg-type]
