@@ -10,7 +10,7 @@ import pixelkin
 LAYERS = [
     {"errors"},
     {"types", "config", "processes"},
-    {"images", "tiles", "metrics", "models", "archives"},
+    {"images", "tiles", "metrics", "models", "modelfile", "archives"},
     {"provenance"},
     {"degrade", "model", "data"},
     {"protocol"},

@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelkin import modelfile
 from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
@@ -22,6 +23,7 @@ from pixelkin.tiles import CHOICES, JOINS, cut, sigmoid
 from pixelkin.types import Card, Picture, Pixels, Prediction, Verdict
 
 CARD_KEY = "pixelkin.card"
+LARGEST_TILE, MOST_TILES = 2048, 1024  # that a card may ask for
 BATCH = 8  # tiles per call of the runtime: enough to keep it busy, small enough for any memory
 
 Source = str | Path | bytes | Picture | Image.Image | NDArray[Any]
@@ -36,10 +38,11 @@ class Model:
         threads: of the runtime; 0 for its own choice, one a core.
 
     Raises:
-        ModelError: the bytes are no such file, or its card cannot be read.
+        ModelError: the bytes are no such file, or were altered since, or their card cannot be used.
     """
 
     def __init__(self, data: bytes, name: str = "the model", threads: int = 0) -> None:
+        modelfile.check(data, name)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -130,7 +133,7 @@ def load(model: str | Path = DEFAULT, threads: int = 0) -> Model:
     shipped = SHIPPED.get(str(model))
     path = folder() / shipped.file if shipped else Path(model)
     try:
-        data = path.read_bytes()
+        data = modelfile.read_model(path)
     except OSError as error:
         raise ModelError(
             f"no model is named {str(model)!r} ({', '.join(SHIPPED)}), nor is it a readable file "
@@ -176,6 +179,6 @@ def _card(metadata: dict[str, str], name: str) -> Card:
     except (ConfigError, json.JSONDecodeError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
     possible = card.join in JOINS and card.choice in CHOICES and 0 < card.temperature < math.inf
-    if not possible or card.tile < 2 or card.most_tiles < 1:
+    if not possible or not 2 <= card.tile <= LARGEST_TILE or not 1 <= card.most_tiles <= MOST_TILES:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card

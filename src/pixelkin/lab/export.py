@@ -29,6 +29,7 @@ from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import not_comparable, stood_in, tile_logits
 from pixelkin.model import CARD_KEY, Model
+from pixelkin.modelfile import sealed
 from pixelkin.tiles import MOST_TILES, TILE, repeat_to
 from pixelkin.types import Card, Pixels, Sample
 
@@ -152,10 +153,10 @@ def to_onnx(detector: Detector, card: Card) -> bytes:
 
 
 def with_card(data: bytes, card: Card) -> bytes:
-    """The ONNX file ``data`` with its card replaced."""
+    """The ONNX file ``data`` with its card replaced, sealed."""
     graph = onnx.load_from_string(data)
     onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(dataclasses.asdict(card), sort_keys=True)})
-    return graph.SerializeToString()
+    return sealed(graph.SerializeToString())
 
 
 def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -> float:

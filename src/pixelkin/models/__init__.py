@@ -15,9 +15,9 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "b7a225dbf5414ab48b752553e8a5083c050f908b06653057b7cc75ffc4588d54"),
+    "kin-1": Shipped("kin-1.onnx", "b9de82ffb12d16d6ef0f86e4725955523241a700da69019d3ada3d3284af7c0c"),
     "npr-first": Shipped(
-        "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
+        "npr-first.onnx", "fcc44a575660084d3ccadf00e387fa67f2e28a2c033abcc6afb47f4d330db15b"
     ),
 }
 DEFAULT = "kin-1"

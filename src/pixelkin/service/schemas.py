@@ -17,7 +17,7 @@ EXAMPLE: dict[str, JsonValue] = {
     "height": 300,
     "format": "JPEG",
     "model": "npr-first",
-    "model_sha256": "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653",
+    "model_sha256": "fcc44a575660084d3ccadf00e387fa67f2e28a2c033abcc6afb47f4d330db15b",
     "error": None,
 }
 UNREADABLE: dict[str, JsonValue] = dict.fromkeys(EXAMPLE) | {
