@@ -24,8 +24,10 @@ lint: $(TEST)/ready
 	$(TEST)/bin/mypy
 
 bench: $(TEST)/ready
-	$(TEST)/bin/python benchmarks/training.py
+	$(TEST)/bin/python benchmarks/performance.py
 	$(TEST)/bin/python benchmarks/service.py
+	$(TEST)/bin/python benchmarks/scan.py
+	$(TEST)/bin/python benchmarks/scan_scaling.py
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ import time
 import torch
 
 from pixelkin.lab.detectors import detector_class
-from pixelkin.lab.machine import keep_freed_memory
+from pixelkin.processes import keep_freed_memory
 
 WAYS = ("plain", "channels last", "channels last, freed memory kept, fused Adam")
 
@@ -45,18 +45,19 @@ def images_per_second(way: str, crop: int, batch: int, steps: int) -> float:
     return steps * batch / (time.perf_counter() - began)
 
 
-def gemm_ceiling(side: int = 2048, times: int = 5) -> float:
-    """Operations per second, in 1e9, of a large matrix product: what convolutions can reach."""
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    torch.mm(a, b)
-    began = time.perf_counter()
-    for _ in range(times):
-        torch.mm(a, b)
-    return float(2 * side**3 * times / (time.perf_counter() - began) / 1e9)
+def measured(crop: int, batch: int, rounds: int, steps: int) -> dict[str, list[float]]:
+    """Images a second of each way in each round."""
+    sizes = (f"--crop={crop}", f"--batch={batch}", f"--steps={steps}")
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in WAYS:
+            command = [sys.executable, __file__, "--way", way, *sizes]
+            rates[way].append(float(subprocess.run(command, capture_output=True, check=True).stdout))  # noqa: S603
+    return rates
 
 
 def main() -> None:
-    """Print the median rate of each way, its ratio to plain, and the machine's ceiling."""
+    """Print the median rate of each way and its ratio to plain."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("crop", 128), ("batch", 32), ("rounds", 3), ("steps", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -65,17 +66,11 @@ def main() -> None:
     if asked.way:
         print(images_per_second(asked.way, asked.crop, asked.batch, asked.steps))
         return
-    sizes = [f"--{name}={getattr(asked, name)}" for name in ("crop", "batch", "steps")]
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(asked.rounds):
-        for way in WAYS:
-            command = [sys.executable, __file__, "--way", way, *sizes]
-            rates[way].append(float(subprocess.run(command, capture_output=True, check=True).stdout))  # noqa: S603
+    rates = measured(asked.crop, asked.batch, asked.rounds, asked.steps)
     for way, seen in rates.items():
         ratio = statistics.median(r / p for r, p in zip(seen, rates["plain"], strict=True))
         spread = f"{min(seen):.1f} to {max(seen):.1f}"
         print(f"{way:45} {statistics.median(seen):5.1f} images/s ({spread}), {ratio:.2f}x")
-    print(f"matrix products reach {gemm_ceiling():.0f} GFLOP/s on {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

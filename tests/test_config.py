@@ -120,6 +120,8 @@ def test_a_reduced_table_is_put_over_the_recipe_and_what_it_is_like_comes_before
     reduced = {"lr": 3, "epochs": 1, "seed": 2, "options": {"a": 2, "b": 3, "c": 1}}
     assert read_recipe(tmp_path / "recipe.toml") == paper
     assert read_recipe(tmp_path / "recipe.toml", reduced=True) == reduced
+    (tmp_path / "second.toml").write_text("like = 'recipe.toml'\nlr = 4\noptions.c = 4")
+    assert read_recipe(tmp_path / "second.toml") == {"lr": 4, "epochs": 1, "options": {"a": 1, "c": 4}}
     with pytest.raises(ConfigError, match=r"has no table \[reduced\]"):
         read_recipe(tmp_path / "shared.toml", reduced=True)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import onnx
@@ -11,9 +12,10 @@ from PIL import Image
 from tiny import EXAMPLES, RECIPE, plant
 
 from pixelkin import config as settings
-from pixelkin.errors import ConfigError, DataError, ModelError, ParityError, RunError
+from pixelkin.errors import ConfigError, DataError, ExportError, ModelError, ParityError, RunError
 from pixelkin.images import read
 from pixelkin.lab.export import ExportConfig, check_parity, export, to_onnx, with_card
+from pixelkin.lab.quantise import KEPT, quantised
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import RunScorer, subject_of_run
@@ -200,3 +202,24 @@ def test_thresholds_are_fitted_on_the_folder_that_is_named(exported, run, tmp_pa
     with pytest.raises(DataError, match="is not a folder"):
         export(run, tmp_path / "other.onnx", ExportConfig(tile=32, calibrate_on=str(tmp_path / "gone")))
     assert not (tmp_path / "other.onnx").exists()
+
+
+@pytest.mark.slow
+def test_a_model_of_8_bits_says_what_they_cost(exported, run, tmp_path):
+    out = tmp_path / "small.onnx"
+    settings = ExportConfig(name="tiny", tile=32, most_tiles=4, eight_bits=True, limits="None known.")
+    card = export(run, out, settings)
+    assert load(out).card == card
+    assert re.match(
+        r"Its numbers have 8 bits: on the \d+ pictures .* AUC is \d+\.\d % .* None known\.", card.limits
+    )
+    kinds = [t.data_type for t in onnx.load(out).graph.initializer if len(t.dims) == 4]
+    assert (kinds.count(onnx.TensorProto.FLOAT), kinds.count(onnx.TensorProto.INT8)) == (KEPT, 24 - KEPT)
+    assert out.stat().st_size < exported[0].stat().st_size / 2.5
+    plain, small = (load(file).detect(PHOTO).logit for file in (exported[0], out))
+    assert plain != small == pytest.approx(plain, abs=0.2)
+
+
+def test_8_bits_without_a_picture_to_find_scales_on_are_refused(exported):
+    with pytest.raises(ExportError, match="none can be read"):
+        quantised(exported[0].read_bytes(), [])

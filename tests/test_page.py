@@ -14,8 +14,10 @@ from PIL import Image
 from serving import running
 from tiny import EXAMPLES
 
+from pixelkin.errors import ImageSizeError
 from pixelkin.images import read
 from pixelkin.model import load
+from pixelkin.service.limits import Limits, check_bytes
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -264,11 +266,23 @@ def test_with_a_key_the_page_asks_for_it(opened):
         assert judged(page, 1)[0][2]
 
 
-def test_a_file_over_the_limit_is_left_out_with_a_word(opened, tmp_path):
+def test_a_file_over_the_limit_is_a_row_with_the_service_s_sentence(opened, tmp_path):
     with running("--max-megabytes", 1) as small:
         page = opened(small.url)
         page.wait_for_selector("body[data-ready]")
         (tmp_path / "big.png").write_bytes(bytes(1024**2 + 1))
         drop(page, [tmp_path / "big.png", FILES[0]])
-        judged(page, 1)
-        assert "big.png" in page.inner_text("#notice")
+        judged(page, 2)
+        row_of(page, "big.png").click()
+        with pytest.raises(ImageSizeError) as refused:
+            check_bytes("big.png", bytes(1024**2 + 1), Limits(file_bytes=1024**2))
+        assert str(refused.value) in page.inner_text("#detail")
+
+
+def test_a_drop_without_files_is_told(page):
+    page.evaluate("dispatchEvent(new DragEvent('drop', { dataTransfer: new DataTransfer() }))")
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "no file" in page.inner_text("#notice")
+    drop(page, FILES[:1])
+    judged(page, 1)
+    assert page.is_hidden("#notice")

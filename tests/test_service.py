@@ -178,14 +178,24 @@ def test_another_content_type_is_415(client):
 
 
 @pytest.mark.parametrize(
-    "form",
-    [{"files": {"image": b"x"}}, {"files": {"file": PHOTO.read_bytes()}, "data": {"heatmap": "perhaps"}}],
-    ids=["another field", "no yes or no"],
+    ("form", "sentence"),
+    [
+        ({"files": {"image": b"x"}}, "file: it is missing"),
+        (
+            {"files": {"file": PHOTO.read_bytes()}, "data": {"heatmap": "perhaps"}},
+            "heatmap: 'perhaps' is neither true nor false",
+        ),
+        (
+            {"data": {"file": "words"}, "files": {"other": b"x"}},
+            "file: send an image file, with its name, and not text",
+        ),
+    ],
+    ids=["another field", "no yes or no", "text for a file"],
 )
-def test_other_fields_are_422_and_a_sentence(client, form):
+def test_other_fields_are_422_and_a_sentence(client, form, sentence):
     answer = client.post("/v1/detect", **form)
     assert answer.status_code == 422
-    assert ":" in answer.json()["error"]
+    assert answer.json()["error"] == sentence
 
 
 def test_a_broken_form_is_422(client):
@@ -296,7 +306,7 @@ def test_every_answer_has_the_security_headers(client):
 
 def test_what_is_not_there_is_a_sentence(client):
     assert client.get("/../../etc/passwd").status_code == 404
-    assert client.get("/v1/nothing").json() == {"error": "Not Found"}
+    assert client.get("/v1/nothing").json() == {"error": "GET /v1/nothing: not found"}
     assert client.get("/v1/detect").status_code in {404, 405}
 
 

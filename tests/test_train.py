@@ -210,6 +210,22 @@ def test_the_weights_of_unequal_shares_make_their_means_the_batch_s():
     assert share(batch, 6, 7) == ([3], 0.0)
 
 
+def test_a_run_starts_from_the_weights_of_another(whole, data, tmp_path):
+    on = recipe(data, tmp_path / "on", start=str(whole), lr=1e-12)
+    first = load_run(train(on))[0].state_dict()
+    begun = load_run(whole)[0].state_dict()
+    for name, values in first.items():
+        if values.is_floating_point() and "running" not in name:  # batch norms count without a step
+            torch.testing.assert_close(values, begun[name], rtol=0, atol=1e-6)
+
+
+def test_a_run_does_not_start_from_another_network_or_from_nothing(whole, data, tmp_path):
+    with pytest.raises(RunError, match="holds no best"):
+        train(recipe(data, tmp_path / "run", start=str(tmp_path)))
+    with pytest.raises(WeightsError):
+        train(recipe(data, tmp_path / "run", start=str(whole), detector="patchfor"))
+
+
 def test_a_run_is_not_begun_over_another(whole, data):
     with pytest.raises(RunError, match="already holds a run"):
         train(recipe(data, whole))

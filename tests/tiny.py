@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from onnx import TensorProto, helper
 from PIL import Image
 
+from pixelkin.model import CARD_KEY
+from pixelkin.modelfile import sealed
 from pixelkin.types import Card
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -65,3 +70,26 @@ def settings(**values):
         f"--set={k}={words.get(v, v) if isinstance(v, bool) else repr(v) if isinstance(v, str) else v}"
         for k, v in pairs
     ]
+
+
+def write_model(path, tile=16, scale=1 / 16, **card):
+    """A model whose logit of a tile is ``scale`` times its mean brightness, less 6; returns ``path``."""
+    tiles = helper.make_tensor_value_info("tiles", TensorProto.UINT8, ["n", 3, tile, tile])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n"])
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "six"], ["logits"]),
+    ]
+    values = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [scale]),
+        helper.make_tensor("six", TensorProto.FLOAT, [], [6.0]),
+    ]
+    graph = helper.make_graph(nodes, "tiny", [tiles], [logits], values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    facts = asdict(replace(CARD, tile=tile, **card))
+    helper.set_model_props(model, {CARD_KEY: json.dumps(facts)})
+    path.write_bytes(sealed(model.SerializeToString()))
+    return path

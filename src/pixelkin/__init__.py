@@ -2,8 +2,8 @@
 
 >>> import pixelkin
 >>> model = pixelkin.load()
->>> model.detect("examples/coffee.jpg").verdict  # doctest: +SKIP
-<Verdict.REAL: 'real'>
+>>> model.detect("examples/generated-chelsea-realesrgan.png").verdict  # doctest: +SKIP
+<Verdict.GENERATED: 'generated'>
 """
 
 from __future__ import annotations

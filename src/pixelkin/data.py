@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -30,12 +30,42 @@ def find_images(root: Path) -> list[Path]:
 
     Links to folders are followed, each folder once.
     """
-    found = [
-        file
-        for file in _files(root)
-        if not file.name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file()
-    ]
-    return sorted(found, key=lambda file: file.relative_to(root).parts)
+    return [Path(file) for file in walk(str(root), SUFFIXES)] if root.is_dir() else []
+
+
+def walk(root: str, suffixes: Collection[str]) -> Iterator[str]:
+    """`find_images` as a stream, in its order, for any ``suffixes``: one folder's names are in memory.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    been: set[tuple[int, int]] = set()
+
+    def below(folder: str) -> Iterator[str]:
+        facts = Path(folder).stat()
+        if (facts.st_dev, facts.st_ino) in been:
+            return
+        been.add((facts.st_dev, facts.st_ino))
+        with os.scandir(folder) as found:
+            names = sorted(
+                (each.name, each.is_dir())
+                for each in found
+                if each.name[0] != "."
+                and (each.is_dir() or (suffix_of(each.name) in suffixes and each.is_file()))
+            )
+        for name, is_folder in names:
+            place = f"{folder.rstrip('/')}/{name}"
+            if is_folder:
+                yield from below(place)
+            else:
+                yield place
+
+    return below(root)
+
+
+def suffix_of(name: str) -> str:
+    """The extension of a file's name with its dot, in lower case."""
+    return Path(name).suffix.lower()
 
 
 def find_samples(root: Path) -> list[Sample]:
@@ -122,23 +152,12 @@ def at_most(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [sample for sample in samples if (sample.path, sample.source) in chosen]
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All files below ``root`` but those in hidden folders; links to folders are followed, each once."""
-    been: set[Path] = set()
-    for folder, inner, files in os.walk(root, followlinks=True):
-        here, real = Path(folder), Path(folder).resolve()
-        inner[:] = [] if real in been else sorted(name for name in inner if not name.startswith("."))
-        if real not in been:
-            yield from (here / name for name in files)
-        been.add(real)
-
-
 def _listed(root: Path) -> dict[PurePosixPath, Member | None]:
     """The images below ``root`` by their paths, sorted: its files, or else those in its archives."""
     if files := find_images(root):
         return {PurePosixPath(file.relative_to(root).as_posix()): None for file in files}
     found: dict[PurePosixPath, Member] = {}
-    tars = [root] if root.is_file() else sorted(f for f in _files(root) if f.suffix == archives.SUFFIX)
+    tars = [root] if root.is_file() else map(Path, walk(str(root), {archives.SUFFIX}))
     for tar in tars:
         inside = {
             PurePosixPath(tar.relative_to(root).parent.as_posix()) / path: replace(

@@ -71,3 +71,19 @@ class MissingExtraError(PixelkinError):
 
     def __init__(self, what: str, extra: str, missing: str | None) -> None:
         super().__init__(f"{what} needs {missing}, which is not installed: pip install 'pixelkin[{extra}]'")
+        self._of = what, extra, missing
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None]]:
+        return type(self), self._of  # it travels between processes
+
+
+class SourceError(DataError):
+    """Images that were to be judged cannot be reached: none of theirs is at fault."""
+
+
+class IsolationError(PixelkinError):
+    """No process could be started to work in."""
+
+
+class LostError(PixelkinError):
+    """The process that worked on an item died of it."""

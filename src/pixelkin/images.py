@@ -18,6 +18,7 @@ from pixelkin.errors import ImageError, ImageKindError, ImageSizeError
 from pixelkin.types import Picture, Pixels
 
 MAX_PIXELS = 200_000_000
+BAND = 64  # rows that are unpacked at once
 XMP_TAG, IPTC_RESOURCE = 700, 0x0404  # of TIFF, of a JPEG's Photoshop segment
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 
@@ -44,7 +45,7 @@ def decode(
 
     Raises:
         ImageError: empty, cut short or damaged; as `ImageKindError`, not such a file; as
-            `ImageSizeError`, over ``most_pixels`` pixels.
+            `ImageSizeError`, over ``most_pixels`` pixels or more than the memory holds.
     """
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes")
@@ -58,6 +59,8 @@ def decode(
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageSizeError(f"{name}: over {most_pixels:,} pixels") from error
+    except MemoryError as error:
+        raise ImageSizeError(f"{name}: too large for the memory there is") from error
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:
@@ -70,11 +73,19 @@ def read(path: Path, *, official: bool = False) -> Picture:
     Raises:
         ImageError: as `decode`, or the file cannot be read.
     """
+    return decode(contents(path), str(path), official=official)
+
+
+def contents(path: Path) -> bytes:
+    """The bytes of the file at ``path``.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
-    return decode(data, str(path), official=official)
 
 
 def from_pixels(pixels: NDArray[Any]) -> Picture:
@@ -294,7 +305,9 @@ def _as_official(image: Image.Image) -> Pixels:
 
 def _upright_rgb(image: Image.Image) -> Pixels:
     image.load()
-    upright = ImageOps.exif_transpose(image)
+    # Asked first, since turning copies what stands upright too.
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image
     if upright.mode == "I" and image.format != "PNG":
         raise ImageError("32-bit integer samples have no agreed range; save it with 8 or 16 bits")
     if upright.mode.startswith("I"):
@@ -310,4 +323,13 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         coloured = upright.convert("RGBA")
         white = Image.new("RGBA", coloured.size, "white")
         upright = Image.alpha_composite(white, coloured)
-    return np.array(upright.convert("RGB"))
+    return _unpacked(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _unpacked(image: Image.Image) -> Pixels:
+    """The pixels of an RGB image, band by band: Pillow's own way has them in memory four times at once."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels

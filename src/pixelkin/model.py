@@ -18,11 +18,13 @@ from pixelkin import modelfile
 from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
+from pixelkin.judgement import conclude, look
 from pixelkin.models import DEFAULT, SHIPPED, folder
-from pixelkin.tiles import CHOICES, JOINS, cut, sigmoid
-from pixelkin.types import Card, Picture, Pixels, Prediction, Verdict
+from pixelkin.tiles import CHOICES, JOINS, sigmoid
+from pixelkin.types import Card, Picture, Pixels, Prediction
 
 CARD_KEY = "pixelkin.card"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LARGEST_TILE, MOST_TILES = 2048, 1024  # that a card may ask for
 BATCH = 8  # tiles per call of the runtime: enough to keep it busy, small enough for any memory
 
@@ -36,18 +38,25 @@ class Model:
         data: the bytes of an ``.onnx`` file that `pixelkin export` wrote.
         name: what to call the file in an error.
         threads: of the runtime; 0 for its own choice, one a core.
+        providers: of the runtime, the first that it has is used for what that can do.
 
     Raises:
-        ModelError: the bytes are no such file, or were altered since, or their card cannot be used.
+        ModelError: the bytes are no such file, or were altered since, their card cannot be used, or a
+            provider is missing.
     """
 
-    def __init__(self, data: bytes, name: str = "the model", threads: int = 0) -> None:
+    def __init__(
+        self, data: bytes, name: str = "the model", threads: int = 0, providers: Sequence[str] = (CPU,)
+    ) -> None:
         modelfile.check(data, name)
+        lacking = sorted(set(providers) - set(onnxruntime.get_available_providers()))
+        if lacking:
+            raise ModelError(f"{name}: this build of onnxruntime has no {lacking[0]}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(data, options, providers=list(providers))
         except Exception as error:
             raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
         if [given.name for given in self._session.get_inputs()] != ["tiles"]:
@@ -83,18 +92,16 @@ class Model:
         `detect` in three steps, `look`, `logits` and `conclude`, for whoever gathers the tiles of
         several pictures into one call of the runtime.
         """
-        boxes = CHOICES[self.card.choice](picture.pixels, self.card.tile, self.card.most_tiles)
-        return boxes, cut(picture.pixels, boxes, self.card.tile)
+        return look(self.card, picture.pixels)
 
     def conclude(self, picture: Picture, boxes: NDArray[np.int64], logits: NDArray[np.float64]) -> Prediction:
         """What the logits, shape (n,), of the tiles at ``boxes`` say of a picture."""
-        joined = float(JOINS[self.card.join](logits))
-        probability = float(sigmoid(joined / self.card.temperature))
+        said = conclude(self.card, logits)
         return Prediction(
-            verdict=self.verdict(probability),
-            probability=probability,
-            score=float(sigmoid(joined)),
-            logit=joined,
+            verdict=said.verdict,
+            probability=said.probability,
+            score=said.score,
+            logit=said.logit,
             width=picture.width,
             height=picture.height,
             format=picture.format,
@@ -113,19 +120,14 @@ class Model:
         """The calibrated probability of each picture."""
         return [self.detect(picture).probability for picture in pictures]
 
-    def verdict(self, probability: float) -> Verdict:
-        """What the card's two thresholds make of a calibrated probability."""
-        if probability > self.card.generated_above:
-            return Verdict.GENERATED
-        return Verdict.REAL if probability < self.card.real_below else Verdict.UNCERTAIN
 
-
-def load(model: str | Path = DEFAULT, threads: int = 0) -> Model:
+def load(model: str | Path = DEFAULT, threads: int = 0, providers: Sequence[str] = (CPU,)) -> Model:
     """A shipped model by its name, or any model by its file.
 
     Args:
         model: a name of `pixelkin.models.SHIPPED`, or the path of an ``.onnx`` file.
         threads: of the runtime; 0 for its own choice, one a core.
+        providers: of the runtime, as `Model` takes them.
 
     Raises:
         ModelError: there is no such model, the file is no model, or a shipped one was altered.
@@ -141,7 +143,7 @@ def load(model: str | Path = DEFAULT, threads: int = 0) -> Model:
         ) from error
     if shipped and hashlib.sha256(data).hexdigest() != shipped.sha256:
         raise ModelError(f"{path} was altered: its SHA-256 is not {shipped.sha256}")
-    return Model(data, str(path), threads)
+    return Model(data, str(path), threads, providers)
 
 
 def detect(source: Source) -> Prediction:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pixelkin.errors import ModelError
+from pixelkin.files import write_atomically
 
 MOST_BYTES = 512 * 2**20  # of a model file; the largest network that can be exported takes 100 MB
 SEAL_KEY = b"pixelkin.sha256"
@@ -152,7 +153,7 @@ def main(files: Sequence[str]) -> None:
     """Seal files in place; writes the SHA-256 of each to the standard output."""
     for file in map(Path, files):
         data = sealed(read_model(file))
-        file.write_bytes(data)
+        write_atomically(file, data)
         sys.stdout.write(f"{hashlib.sha256(data).hexdigest()}  {file}\n")
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from pixelkin.config import build
 from pixelkin.data import file_of
-from pixelkin.errors import ConfigError, DataError, MissingExtraError
+from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import About
+from pixelkin.parquet import modules
 from pixelkin.types import Sample, Scored
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def keep(
         DataError: ``file`` holds scores of something else, or a path cannot be kept.
         MissingExtraError: pyarrow is not installed.
     """
-    _parquet()  # before hours of scoring, not after
+    modules("keeping scores")  # before hours of scoring, not after
     unsayable = [sample.path for sample in samples if not _is_text(sample.path)]
     if unsayable:
         raise DataError(
@@ -80,7 +81,7 @@ def keep(
 
 def write(file: Path, about: About, scored: Sequence[Scored]) -> None:
     """Write rows to ``file``, whole or not at all."""
-    arrow, parquet = _parquet()
+    arrow, parquet = modules("keeping scores")
     types = [(name, arrow.type_for_alias(kind)) for name, kind in COLUMNS.items()]
     schema = arrow.schema(types, {ABOUT: json.dumps(asdict(about)).encode()})
     columns = zip(*map(_cells, scored), strict=True) if scored else ([] for _ in COLUMNS)
@@ -96,7 +97,7 @@ def read(file: Path) -> tuple[About, list[Scored]]:
     Raises:
         DataError: it is no such file.
     """
-    arrow, parquet = _parquet()
+    arrow, parquet = modules("keeping scores")
     try:
         table: pyarrow.Table = parquet.read_table(file)
         about = build(About, json.loads(table.schema.metadata[ABOUT]))
@@ -176,12 +177,3 @@ def _for(sample: Sample, scored: Scored) -> Scored:
 def _cells(each: Scored) -> tuple[Any, ...]:
     sample = each.sample
     return sample.path, sample.label, sample.source, each.logit, each.score, each.error, each.sha256
-
-
-def _parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("keeping scores", "scan", error.name) from error
-    return pyarrow, pyarrow.parquet

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 COLOURS = {Verdict.REAL: "green", Verdict.UNCERTAIN: "yellow", Verdict.GENERATED: "red"}
 BAR = 10  # characters of a probability bar
+OnCounts = Callable[[Counter[str]], None]
+OnBegin = Callable[[int, Counter[str]], None]
+
+REFRESH = 0.2  # seconds between looks at what changed
 QUIET = 30.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -129,6 +133,47 @@ def measuring() -> Iterator[dict[str, Callable[..., None]]]:
         except KeyboardInterrupt:
             typer.echo("stopped: what is scored is kept, and the same command goes on from there", err=True)
             raise
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """How many images have which verdict, or are unreadable."""
+    known = [*map(str, Verdict), *sorted(counts.keys() - set(map(str, Verdict)))]
+    return ", ".join(f"{counts.get(each, 0):,} {each}" for each in known)
+
+
+@contextmanager
+def scanning() -> Iterator[tuple[OnBegin, OnCounts]]:
+    """What a scan is to call: a progress bar with rate, time left and counts; lines without a terminal."""
+    with _bar() as bar:
+        task = bar.add_task("listing", total=None, note="")
+        counts: Counter[str] = Counter()
+        began = told = time.monotonic()
+        before = 0
+
+        def on_begin(total: int, done: Counter[str]) -> None:
+            nonlocal began, told, before
+            before, began = done.total(), time.monotonic()
+            told = began
+            counts.update(done)
+            bar.update(task, description="judging", total=total, completed=before)
+
+        def on_counts(more: Counter[str]) -> None:
+            nonlocal told
+            counts.update(more)
+            now = time.monotonic()
+            if now - told < (QUIET if bar.disable else REFRESH):
+                return
+            told, done = now, counts.total()
+            rate = (done - before) / (now - began)
+            note = f"{rate:,.1f}/s, {counts_in_words(counts)}"
+            bar.update(task, completed=done, note=note)
+            if bar.disable:
+                of = int(bar.tasks[task].total)
+                left = f"{(of - done) / rate / 60:,.0f} min left"
+                typer.echo(f"{done:,} of {of:,}, {note}, {left}", err=True)
+
+        yield on_begin, on_counts
+        bar.update(task, completed=counts.total(), note=counts_in_words(counts))
 
 
 @contextmanager

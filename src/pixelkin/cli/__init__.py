@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from pixelkin import __version__
-from pixelkin.cli import judging, measuring, serving, training
+from pixelkin.cli import judging, measuring, scanning, serving, training
 from pixelkin.errors import PixelkinError
 
 NOT_DONE = 2
 COMMANDS = (  # in the order that --help lists them
     judging.detect,
     judging.explain,
+    scanning.scan,
     training.train,
     measuring.evaluate,
     measuring.compare,

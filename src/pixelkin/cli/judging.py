@@ -62,19 +62,16 @@ def explain(
 ) -> None:
     """Show why: maps over the picture, the tiles that decided, and what the file says of itself."""
     from pixelkin import report
-    from pixelkin.images import decode, read
+    from pixelkin.images import contents, decode
     from pixelkin.model import load
     from pixelkin.models import DEFAULT
 
     report.check_place(out)
     judging = load(model or DEFAULT)
-    if image == "-":
-        name, data = "standard input", sys.stdin.buffer.read()
-        picture = decode(data, name)
-    else:
-        name, picture = Path(image).name, read(Path(image))
-        data = Path(image).read_bytes()
-    explained = report.explain(judging, picture, data, name)
+    data, name = (
+        (sys.stdin.buffer.read(), "standard input") if image == "-" else (contents(Path(image)), image)
+    )
+    explained = report.explain(judging, decode(data, name), data, Path(name).name)
     report.save(explained, out)
     said = explained.prediction
     typer.echo(f"{out}: {said.verdict}, {said.probability:.0%}")

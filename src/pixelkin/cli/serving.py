@@ -59,7 +59,10 @@ def _key(file: Path | None) -> str:
     """The key that clients must show; empty where none was set."""
     if file is None:
         return os.environ.get(KEY_VARIABLE, "").strip()
-    key = file.read_text().strip()
+    try:
+        key = file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"no key can be read from {file}: {error.strerror}") from error
     if not key:
         raise ConfigError(f"{file} holds no key")
     return key

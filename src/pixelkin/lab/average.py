@@ -18,6 +18,7 @@ import torch
 
 from pixelkin import config as settings
 from pixelkin.errors import PixelkinError, RunError
+from pixelkin.files import write_atomically
 from pixelkin.lab import weights
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, DATA, OPTIMISER
@@ -51,7 +52,7 @@ def average(runs: Sequence[Path], out: Path) -> None:
     averaged = [weights.sha256_of(run / BEST) for run in runs]
     weights.save_tensors(out / BEST, tensors, {**facts, "averaged": averaged})
     if (runs[0] / DATA).exists():
-        weights.write_atomically(out / DATA, (runs[0] / DATA).read_bytes())
+        write_atomically(out / DATA, (runs[0] / DATA).read_bytes())
 
 
 def mean(states: Sequence[Tensors]) -> Tensors:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pixelkin.config import build
 from pixelkin.data import digest, picture_of
 from pixelkin.errors import DataError, ImageError
-from pixelkin.lab.weights import write_atomically
+from pixelkin.files import write_atomically
 from pixelkin.processes import mapped
 from pixelkin.types import Pixels, Sample
 

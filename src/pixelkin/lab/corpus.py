@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from pixelkin.errors import DataError, ImageError, PixelkinError
+from pixelkin.files import write_atomically
 from pixelkin.images import decode, encode
-from pixelkin.lab.weights import write_atomically
 
 MANIFEST = Path(__file__).with_name("corpus.tsv.gz")
 LONGEST = 110  # characters of a file's name

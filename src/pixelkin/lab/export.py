@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
 
 from pixelkin.data import at_most, find_samples, of_sources, picture_of
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
+from pixelkin.files import write_atomically
+from pixelkin.images import from_pixels
 from pixelkin.lab import weights
-from pixelkin.lab.batches import part
+from pixelkin.lab.batches import part, spread
 from pixelkin.lab.calibrate import Calibration, calibrate, picture_logits
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
+from pixelkin.lab.quantise import cost, quantised
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import not_comparable, stood_in, tile_logits
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 PARITY_PICTURES = 8
+QUANTISED_ON = 64  # training pictures that scales of 8-bit numbers are found on
 # Height and width cut out of each picture, as far as it reaches: tiles, odd sides, far from square.
 PARITY_SIZES = ((256, 256), (96, 96), (129, 255), (64, 301), (512, 512))
 
@@ -59,6 +62,7 @@ class ExportConfig:
         calibrate_on: labelled folder whose pictures temperature and thresholds are fitted on, for sources
             that the run has not seen; empty for the run's own validation pictures.
         calibrate_most: pictures of each source that are taken there.
+        eight_bits: weights and activations of 8 bits instead of 32; the card says at what cost.
         mistakes: share of each label the thresholds may get wrong on validation pictures.
         measured: results by condition; see `pixelkin export --report`.
     """
@@ -74,6 +78,7 @@ class ExportConfig:
     join: str = "mean"
     calibrate_on: str = ""
     calibrate_most: int = 60
+    eight_bits: bool = False
     mistakes: float = 0.05
     measured: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,7 +112,7 @@ def export(
             settings, limits=f"{not_comparable(random)}. {settings.limits}".strip()
         )
     config = dataclasses.replace(config, data=str(data)) if data else config
-    _, root, samples = part(of_sources(find_samples(Path(config.data)), config.sources), config)
+    training, root, samples = part(of_sources(find_samples(Path(config.data)), config.sources), config)
     raw = _card(run, detector, config, settings, Calibration())
     graph = to_onnx(detector, raw)
     sizes = ((detector.side, detector.side),) if detector.side else PARITY_SIZES
@@ -116,11 +121,17 @@ def export(
     if settings.calibrate_on:
         root = Path(settings.calibrate_on)
         samples = at_most(find_samples(root), settings.calibrate_most)
-    logits, labels = picture_logits(Model(graph), root, samples, config.degradations, config.seed)
+    shown = (root, samples, config.degradations, config.seed)
+    logits, labels = picture_logits(Model(graph), *shown)
     if set(labels) != {0, 1}:
         raise DataError(f"{root}: too few images are left to calibrate on")
+    if settings.eight_bits:
+        some = spread(training, QUANTISED_ON, config.seed)
+        graph = quantised(graph, _tiles(Model(graph), Path(config.data), some))
+        plain, (logits, _) = logits, picture_logits(Model(graph), *shown)
+        raw = dataclasses.replace(raw, limits=f"{cost(plain, logits, labels)} {raw.limits}".strip())
     card = dataclasses.replace(raw, **dataclasses.asdict(calibrate(logits, labels, settings.mistakes)))
-    weights.write_atomically(out, with_card(graph, card))
+    write_atomically(out, with_card(graph, card))
     return card
 
 
@@ -141,7 +152,7 @@ def to_onnx(detector: Detector, card: Card) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own future
         torch.onnx.export(
-            _FromPixels(detector).eval(),
+            detector.graph().eval(),
             (tiles,),
             buffer,  # type: ignore[arg-type]
             input_names=["tiles"],
@@ -187,22 +198,11 @@ def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -
     return worst
 
 
-class _FromPixels(nn.Module):
-    """The graph that is exported: `Detector.from_pixels`."""
-
-    def __init__(self, detector: Detector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        return self.detector.from_pixels(tiles)
-
-
 def _card(
     run: Path, detector: Detector, config: TrainConfig, settings: ExportConfig, calibration: Calibration
 ) -> Card:
     facts = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    for name in ("mistakes", "calibrate_on", "calibrate_most"):
+    for name in ("mistakes", "calibrate_on", "calibrate_most", "eight_bits"):
         del facts[name]
     tile = settings.tile or detector.side or config.tile or TILE
     return Card(
@@ -220,6 +220,11 @@ def _crops(pictures: Iterable[Pixels], sizes: Sequence[tuple[int, int]]) -> Iter
     for pixels in islice(pictures, PARITY_PICTURES):
         for height, width in sizes:
             yield repeat_to(pixels, height) if len(sizes) == 1 else pixels[:height, :width]
+
+
+def _tiles(model: Model, root: Path, samples: Iterable[Sample]) -> list[Pixels]:
+    """What a model would look at of each picture."""
+    return [model.look(from_pixels(pixels))[1] for pixels in _readable(root, samples)]
 
 
 def _readable(root: Path, samples: Iterable[Sample]) -> Iterator[Pixels]:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from pixelkin.config import build, read_toml
 from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
-from pixelkin.lab.weights import Tensors, load_but, load_official, sha256_of, write_atomically
+from pixelkin.files import write_atomically
+from pixelkin.lab.weights import Tensors, load_but, load_official, sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
-"""The machine that trains: its memory, threads, devices and processes."""
+"""The machine that trains: its threads, devices and processes."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 from datetime import timedelta
 from typing import Any
@@ -14,28 +13,9 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from pixelkin.errors import ConfigError
 from pixelkin.lab.recipe import TrainConfig
+from pixelkin.processes import keep_freed_memory
 
 WAIT = timedelta(hours=12)  # for the first process, which checks, fills banks and validates for all
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc to keep large freed blocks for reuse; elsewhere nothing happens.
-
-    By default each activation over 32 MB is mapped and page-faulted anew at every step, which
-    cost 8 % of a training step and more where it was measured (docs/benchmarks.md).
-    """
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    if hasattr(os, "confstr") and "glibc" in (_libc_version() or ""):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 2**30)
-
-
-def _libc_version() -> str | None:
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION")
-    except (ValueError, OSError):
-        return None
 
 
 class _Autocast(MixedPrecision):

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from pixelkin import config as settings
 from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
 from pixelkin.errors import ConfigError, RunError
+from pixelkin.files import write_atomically
 from pixelkin.images import from_pixels
 from pixelkin.lab.bank import Bank, make_bank
 from pixelkin.lab.batches import part
@@ -19,7 +20,6 @@ from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import DATA, taught_by
-from pixelkin.lab.weights import write_atomically
 from pixelkin.types import Sample
 
 

@@ -30,9 +30,9 @@ import torch
 from pixelkin import degrade
 from pixelkin.data import find_images
 from pixelkin.errors import ConfigError, DataError, ImageError, PixelkinError
+from pixelkin.files import write_atomically
 from pixelkin.images import encode, read
 from pixelkin.lab.upsampling import Generator, simulators
-from pixelkin.lab.weights import write_atomically
 from pixelkin.types import Pixels
 
 logger = logging.getLogger(__name__)

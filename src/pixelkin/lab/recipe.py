@@ -30,8 +30,8 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
     """The settings of a recipe file.
 
-    Its table ``reduced`` holds what is changed to train the system on two cores. The key ``like`` in
-    it names a file beside the recipe whose settings come first, for what several recipes share.
+    The key ``like`` names a recipe beside it whose settings come first. Its table ``reduced`` holds
+    what is changed to train the system on two cores; a ``like`` in it, what several systems share there.
 
     Args:
         path: a TOML file.
@@ -42,14 +42,19 @@ def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
     """
     values = read_toml(path)
     found = values.pop("reduced", None)
+    values = _after_its_like(values, path)
     if not reduced:
         return values
     if not isinstance(found, dict):
         raise ConfigError(f"{path} has no table [reduced]")
-    table = dict(found)
-    if like := table.pop("like", ""):
-        values = over(values, read_toml(path.parent / like))
-    return over(values, table)
+    return over(values, _after_its_like(found, path))
+
+
+def _after_its_like(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings over those of the recipe that they name."""
+    own = dict(values)
+    like = own.pop("like", "")
+    return over(read_recipe(path.parent / like), own) if like else own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

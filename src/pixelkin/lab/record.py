@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pixelkin.config import build
+from pixelkin.files import write_atomically
 from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.runs import BEST, LAST
-from pixelkin.lab.weights import load_facts, sha256_of, write_atomically
+from pixelkin.lab.weights import load_facts, sha256_of
 
 FILE = Path(__file__).parent / "trained.json"
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from pixelkin.config import build, put
 from pixelkin.errors import ConfigError, RunError
+from pixelkin.files import write_atomically
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.lab.weights import write_atomically
 
 SWEEP = "sweep.json"
 

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pixelkin.errors import WeightsError
+from pixelkin.files import write_atomically
 
 Tensors = dict[str, Tensor]
 
@@ -33,16 +34,6 @@ SHA256 = "sha256"  # the fact that holds the digest of the others and of the ten
 
 WRAPPERS = ("model", "state_dict", "net", "netC")
 PREFIXES = ("module.", "model.", "net.")
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` such that a reader, at any moment, finds the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

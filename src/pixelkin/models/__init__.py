@@ -15,12 +15,12 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-1": Shipped("kin-1.onnx", "b9de82ffb12d16d6ef0f86e4725955523241a700da69019d3ada3d3284af7c0c"),
+    "kin-2": Shipped("kin-2.onnx", "5732a47bbb4032f69a10ae380ca439847e9aab5104068c6ce488654a1b3296f6"),
     "npr-first": Shipped(
         "npr-first.onnx", "fcc44a575660084d3ccadf00e387fa67f2e28a2c033abcc6afb47f4d330db15b"
     ),
 }
-DEFAULT = "kin-1"
+DEFAULT = "kin-2"
 
 
 def folder() -> Path:

@@ -149,7 +149,7 @@ def _sides(explained: Explained) -> tuple[tuple[list[Tile], str, tuple[int, int,
 def _tiles(sheet: Sheet, explained: Explained) -> None:
     """The strongest tiles of either side in a row, their relations below."""
     side = (WIDTH - 2 * MARGIN - 5 * 12) // 6
-    sheet.text("Tiles that spoke most for generated (+) and against it (-), and their relations", 20)
+    sheet.text("Tiles that spoke most (+) and least (-) for generated, and their relations", 20)
     sheet.y += 4
     place = 0
     for tiles, sign, colour in _sides(explained):

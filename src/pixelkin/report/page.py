@@ -106,8 +106,8 @@ def _tiles(explained: Explained) -> str:
     groups = "".join(
         f"<div><h3>{name}</h3>{_group(explained, tiles, sign)}</div>"
         for name, tiles, sign in (
-            ("Spoke most for generated", explained.speaking_for, "+"),
-            ("Spoke most against it", explained.speaking_against, MINUS),
+            ("Most for generated", explained.speaking_for, "+"),
+            ("Least for generated", explained.speaking_against, MINUS),
         )
         if tiles
     )

@@ -30,7 +30,8 @@ OCCLUSION = (
 )
 RELATIONS = (
     "Differences of each pixel from the first of its 2 x 2 cell, channel by channel; grey is none, the ends "
-    "of the scale are {span:.0f} of 255 levels. This is what an NPR detector looks at."
+    "of the scale are {span:.0f} of 255 levels. An NPR "
+    "detector looks at these, others at the pixels themselves."
 )
 ERRS = {  # figures of a report, in words
     "caught": "{:.0%} of generated pictures are called generated",

@@ -23,7 +23,7 @@ from pixelkin.model import Model
 from pixelkin.service import schemas
 from pixelkin.service.headers import HEADERS, SecurityHeaders
 from pixelkin.service.judging import NAME_LENGTH, Judge, Upload, Wanted
-from pixelkin.service.limits import Gate, Limits, refusal_of
+from pixelkin.service.limits import Gate, Limits, Refusal, refusal_of
 from pixelkin.service.metrics import Measured, Metrics
 from pixelkin.service.uploads import KeyedRoute, UploadRoute
 
@@ -144,15 +144,26 @@ async def _upload(file: UploadFile) -> Upload:
     return Upload((file.filename or "the image")[:NAME_LENGTH], await file.read())
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    ours = isinstance(error, Refusal)
+    sentence = error.detail if ours else f"{request.method} {request.url.path}: {error.detail.lower()}"
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 
 async def _misunderstood(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    wrong = (f"{each['loc'][-1]}: {each['msg'][:1].lower()}{each['msg'][1:]}" for each in error.errors())
-    return JSONResponse({"error": "; ".join(wrong)}, 422)
+    return JSONResponse({"error": "; ".join(map(_wrong, error.errors()))}, 422)
+
+
+def _wrong(found: dict[str, Any]) -> str:
+    """What is wrong with one field, and what would be right."""
+    field = next((part for part in found["loc"][1:] if isinstance(part, str)), "the form")
+    if found["type"] == "missing":
+        return f"{field}: it is missing"
+    if found["type"].startswith("bool"):
+        return f"{field}: {found['input']!r:.40} is neither true nor false"
+    return f"{field}: send an image file, with its name, and not text"
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:

@@ -6,23 +6,24 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.types import Verdict
 
 EXAMPLE: dict[str, JsonValue] = {
-    "path": "holiday.jpg",
+    "path": "photo-rocket.jpg",
     "verdict": "uncertain",
-    "probability": 0.391204,
-    "score": 0.417733,
-    "width": 451,
-    "height": 300,
+    "probability": 0.235927,
+    "score": 0.2397,
+    "width": 640,
+    "height": 427,
     "format": "JPEG",
-    "model": "npr-first",
-    "model_sha256": "fcc44a575660084d3ccadf00e387fa67f2e28a2c033abcc6afb47f4d330db15b",
+    "model": DEFAULT,
+    "model_sha256": SHIPPED[DEFAULT].sha256,
     "error": None,
 }
 UNREADABLE: dict[str, JsonValue] = dict.fromkeys(EXAMPLE) | {
     "path": "notes.txt",
-    "model": "npr-first",
+    "model": EXAMPLE["model"],
     "model_sha256": EXAMPLE["model_sha256"],
     "error": "notes.txt: not an image of a kind that is read here (JPEG, PNG, WEBP, AVIF, TIFF, BMP, GIF)",
 }

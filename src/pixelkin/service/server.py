@@ -8,6 +8,8 @@ from socket import AF_INET, AF_INET6, create_server, socket
 import uvicorn
 from fastapi import FastAPI
 
+from pixelkin.errors import ConfigError
+
 KEEP_ALIVE = 75  # seconds: longer than a proxy or a client leaves a connection idle
 
 
@@ -35,7 +37,7 @@ def run(app: FastAPI, host: str, port: int, seconds: float, on_start: Callable[[
     """Serve until told to stop; what is in hand then has ``seconds`` to be answered.
 
     Raises:
-        OSError: the address cannot be had.
+        ConfigError: the address cannot be had.
     """
     config = uvicorn.Config(
         app,
@@ -46,5 +48,10 @@ def run(app: FastAPI, host: str, port: int, seconds: float, on_start: Callable[[
         timeout_graceful_shutdown=round(seconds),
     )
     family = AF_INET6 if ":" in host else AF_INET
-    with create_server((host, port), family=family, backlog=config.backlog) as listening:
+    try:
+        listening = create_server((host, port), family=family, backlog=config.backlog)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0].lower()
+        raise ConfigError(f"nothing can listen at {host}, port {port}: {why}") from error
+    with listening:
         Server(config, on_start).run([listening])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +130,29 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if self.stride == (1, 1):
             return super().forward(input)
+        if self.side is None and torch.onnx.is_in_onnx_export():
+            bias = self.weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+            return _SameInOnnx.apply(input, self.weight, bias, self)  # type: ignore[no-untyped-call]
+        return self.halved(input)
+
+    def halved(self, input: Tensor) -> Tensor:
+        """What `forward` gives with stride 2."""
         height, width = input.shape[-2:] if self.side is None else (self.side, self.side)
         padded = F.pad(input, [self.kernel_size[0] // 2] * 4)
         return super().forward(padded[..., 1 - height % 2 :, 1 - width % 2 :])
+
+
+class _SameInOnnx(torch.autograd.Function):
+    """A `SameConv2d` of stride 2 as one node: ONNX knows this padding; traced it would be a dozen nodes."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, owner: SameConv2d) -> Tensor:  # noqa: ARG004
+        return owner.halved(input)
+
+    @staticmethod
+    def symbolic(g: Any, input: Any, weight: Any, bias: Any, owner: SameConv2d) -> Any:
+        shape = {"kernel_shape_i": owner.kernel_size, "strides_i": owner.stride, "group_i": owner.groups}
+        return g.op("Conv", input, weight, bias, auto_pad_s="SAME_UPPER", **shape)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -112,12 +112,16 @@ class Detector(nn.Module, ABC):
         return standardised(pixels.float() / 255, self.statistics)
 
     def from_pixels(self, tiles: Tensor) -> Tensor:
-        """Logits, shape (B,), of uint8 tiles (B, 3, H, W): the graph that is exported.
+        """Logits, shape (B,), of uint8 tiles (B, 3, H, W).
 
         A system whose `prepare` does more than `normalise` writes its own, or cannot pass the
         parity gate.
         """
         return self(self.normalise(tiles))
+
+    def graph(self) -> nn.Module:
+        """What is exported: `from_pixels`, or a network that answers alike with less work."""
+        return FromPixels(self)
 
     def loss(self, batch: Tensor, labels: Tensor) -> Tensor:
         """Training loss, a scalar; ``labels`` has shape (B,), 1 for generated."""
@@ -190,6 +194,17 @@ class Detector(nn.Module, ABC):
     def score(self, pictures: Sequence[Picture]) -> list[float]:
         """One score in [0, 1] for each picture of any size, in order."""
         return [float(sigmoid(logit)) for logit in self.log_odds(pictures)]
+
+
+class FromPixels(nn.Module):
+    """`Detector.from_pixels` as a network."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return self.detector.from_pixels(tiles)
 
 
 def squared(picture: Picture, side: int) -> Picture:

@@ -10,6 +10,7 @@ ResNet-50 whose stem is a 3 x 3 convolution: 1,437,761 parameters.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +18,8 @@ from pixelkin.lab.backbones import bottleneck_stage, initialise_residual
 from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
 from pixelkin.lab.representations import Reference, check_relation, neighbour_relation
 from pixelkin.types import Picture
+
+SCALE = 2 / 3  # of the relation in the official program; its released weights expect that
 
 
 class NPR(Detector):
@@ -63,9 +66,41 @@ class NPR(Detector):
         return self.normalise(to_tensor(picture))
 
     def forward(self, batch: Tensor) -> Tensor:
-        # The official program scales by 2/3 here; its released weights expect that.
-        relation = neighbour_relation(batch, self.period, self.reference) * (2 / 3)
-        x = F.relu(self.bn1(self.conv1(relation)), inplace=True)
-        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        return self.after_stem(self.conv1(neighbour_relation(batch, self.period, self.reference) * SCALE))
+
+    def after_stem(self, maps: Tensor) -> Tensor:
+        """Logits, shape (B,), of the first convolution's maps (B, 64, h, w)."""
+        x = F.max_pool2d(F.relu(self.bn1(maps), inplace=True), 3, stride=2, padding=1)
         x = self.layer2(self.layer1(x))
         return self.fc1(x.mean((-2, -1))).squeeze(-1)
+
+    def graph(self) -> nn.Module:
+        foldable = self.period == 2 and self.reference != "max"
+        return Folded(self) if foldable else super().graph()
+
+
+class Folded(nn.Module):
+    """`NPR` with standardisation, relation and first convolution as one convolution of the pixels.
+
+    For a cell of 2 x 2 pixels and a linear reference these are one linear map. The first convolution
+    steps by a cell and sees a pixel beyond it, so that each of its outputs depends on 4 x 4 pixels,
+    two cells each way, and the new kernel is what the two maps make of each pixel alone. A relation
+    does not see the mean that is taken off, and is zero on the zeros beyond the edge, before the
+    convolution or inside it: edges and odd sides come out alike.
+
+    Args:
+        npr: a detector of period 2 whose reference is not the maximum.
+    """
+
+    def __init__(self, npr: NPR) -> None:
+        super().__init__()
+        self.npr = npr
+        self.stem = nn.Conv2d(3, npr.conv1.out_channels, 4, stride=2, bias=False)
+        alone = torch.eye(16).view(16, 1, 4, 4)
+        seen = neighbour_relation(alone, 2, npr.reference)[:, 0, 1:, 1:]  # by the 3 x 3 kernel
+        kernel = torch.einsum("ocpq,upq->ocu", npr.conv1.weight.detach(), seen)
+        deviation = 255 * torch.tensor(npr.statistics[1]).view(3, 1, 1)
+        self.stem.weight.data = SCALE * kernel.view_as(self.stem.weight) / deviation
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return self.npr.after_stem(self.stem(F.pad(tiles.float(), (2, 0, 2, 0))))

@@ -7,7 +7,7 @@ import { listen } from "./intake.js";
 import { List } from "./list.js";
 import { Queue } from "./queue.js";
 import { models, useKey } from "./service.js";
-import { bytes, summary } from "./words.js";
+import { summary } from "./words.js";
 
 const PHONE = matchMedia("(max-width: 60rem)");
 const WANTS_KEY = 401;
@@ -52,11 +52,8 @@ function take(files) {
     early.push(...files);
     return;
   }
-  const most = facts.limits.file_bytes;
-  const large = files.filter((file) => file.size > most);
-  tell(large.length ? `Over ${bytes(most)} and left out: ${large.map((file) => file.name).join(", ")}` : "");
-  const taken = files.filter((file) => file.size <= most);
-  if (taken.length) queue.add(taken);
+  tell("");
+  if (files.length) queue.add(files, facts.limits.file_bytes);
 }
 
 function open() {
@@ -83,7 +80,7 @@ function askForKey() {
 
 function describe(card) {
   const about = {
-    Model: `${card.name} ${card.version}`,
+    Model: `${card.name}, version ${card.version}`,
     "Trained on": card.trained_on,
     "Looks at": `up to ${card.most_tiles} squares of ${card.tile} px at native scale`,
     Limits: card.limits,
@@ -120,5 +117,11 @@ keyForm.addEventListener("submit", (event) => {
 });
 for (const kind of ["csv", "json"]) find(`#${kind}`).addEventListener("click", () => save(kind, list.sorted(), facts.card));
 find("#clear").addEventListener("click", () => { tell(""); queue.clear(); find("#choose").focus(); });
-listen({ zone: find("#drop"), button: find("#choose"), input: find("#files"), onFiles: take });
+listen({
+  zone: find("#drop"),
+  button: find("#choose"),
+  input: find("#files"),
+  onFiles: take,
+  onNothing: () => tell("There was no file in that. Drop or paste image files, or folders of them."),
+});
 begin();

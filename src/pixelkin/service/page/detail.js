@@ -144,7 +144,7 @@ export class Detail {
     return [
       element("figure", { class: "frame relation" }, element("img", { src: item.detail.relation, alt: "Neighbour relations" })),
       element("p", { class: "quiet" }, `${part} as the differences of each pixel from the first of its 2 × 2 cell; grey is none. ` +
-        "Up-sampling in a generator leaves regular patterns here. The eye often sees none where the model does."),
+        "Up-sampling in a generator can leave regular patterns here. Not all models look at these, and the eye often sees none."),
     ];
   }
 

@@ -17,7 +17,8 @@ async function dropped(transfer) {
   return (await Promise.all(entries.map(inside))).flat();
 }
 
-export function listen({ zone, button, input, onFiles }) {
+export function listen({ zone, button, input, onFiles, onNothing }) {
+  const taken = (files) => (files.length ? onFiles(files) : onNothing());
   let depth = 0;
   const over = (inside) => zone.classList.toggle("over", inside);
   addEventListener("dragenter", (event) => { event.preventDefault(); depth += 1; over(true); });
@@ -27,7 +28,7 @@ export function listen({ zone, button, input, onFiles }) {
     event.preventDefault();
     depth = 0;
     over(false);
-    onFiles(await dropped(event.dataTransfer));
+    taken(await dropped(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];

@@ -1,8 +1,10 @@
 // Files on their way: a few at once, each with its state; whoever listens is told of every change.
 
 import { detect } from "./service.js";
+import { tooLarge } from "./words.js";
 
 const AT_ONCE = 3;
+const TOO_LARGE = 413;
 
 export class Queue {
   constructor(onChange) {
@@ -12,10 +14,13 @@ export class Queue {
     this.made = 0;
   }
 
-  add(files) {
+  // What is over `most` bytes is refused here, in the service's words: it would only be sent in vain.
+  add(files, most) {
     for (const file of files) {
       this.made += 1;
-      this.items.push({ id: this.made, file, state: "waiting", sent: 0, row: null, error: null, detail: null });
+      const refused = file.size > most && { state: "failed", error: tooLarge(file, most), status: TOO_LARGE };
+      const item = { id: this.made, file, state: "waiting", sent: 0, row: null, error: null, detail: null };
+      this.items.push(Object.assign(item, refused));
     }
     this.onChange();
     this.pump();

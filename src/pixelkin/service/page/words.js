@@ -36,4 +36,6 @@ export function summary(items) {
 }
 
 export const bytes = (count) =>
-  count < 1024 ** 2 ? `${Math.max(1, Math.round(count / 1024))} KiB` : `${(count / 1024 ** 2).toFixed(1)} MiB`;
+  count < 1024 ** 2 ? `${Math.max(1, Math.round(count / 1024))} KiB` : `${Number((count / 1024 ** 2).toFixed(1))} MiB`;
+
+export const tooLarge = (file, most) => `${file.name}: ${file.size.toLocaleString("en")} bytes are over ${bytes(most)}`;

@@ -1,0 +1,66 @@
+"""The list of what a scan judges, kept in parts: one row group of a Parquet file each.
+
+It is made once, when a scan begins. What a scan judges, and in which part, then no longer changes,
+whatever becomes of the folder; and any process finds a part without reading the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from pixelkin.errors import DataError
+from pixelkin.files import replacing
+from pixelkin.parquet import modules
+from pixelkin.scan.sources import Entry
+
+# File names need not be UTF-8, and are kept as bytes.
+COLUMNS = {"path": "binary", "file": "binary", "offset": "int64", "size": "int64", "packing": "int16"}
+
+
+def write(file: Path, entries: Iterable[Entry], part: int) -> str:
+    """Keep ``entries``, ``part`` of them a row group, whole or not at all; gives their digest."""
+    arrow, parquet = modules("scanning")
+    schema = arrow.schema([(name, arrow.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    digest = hashlib.sha256()
+    left = iter(entries)
+    with replacing(file) as opened, parquet.ParquetWriter(opened, schema, compression="zstd") as writer:
+        while group := list(islice(left, part)):
+            rows = [(os.fsencode(e.path), os.fsencode(e.file), e.offset, e.size, e.packing) for e in group]
+            digest.update(repr(rows).encode())
+            columns = map(list, zip(*rows, strict=True))
+            writer.write_table(arrow.table(dict(zip(COLUMNS, columns, strict=True)), schema), part)
+    return digest.hexdigest()
+
+
+class Catalog:
+    """A list that `write` kept.
+
+    Attributes:
+        parts: how many it has.
+        entries: how many are in all of them.
+
+    Raises:
+        DataError: ``file`` is no such list.
+    """
+
+    def __init__(self, file: Path) -> None:
+        arrow, parquet = modules("scanning")
+        try:
+            self._file = parquet.ParquetFile(file)
+        except (OSError, arrow.ArrowException) as error:
+            raise DataError(f"{file}: no list that `pixelkin scan` kept ({error})") from error
+        self.parts = int(self._file.metadata.num_row_groups)
+        self.entries = int(self._file.metadata.num_rows)
+
+    def part(self, number: int) -> list[Entry]:
+        """The entries of one part, 0 to ``parts`` - 1."""
+        table = self._file.read_row_group(number)
+        columns = (table[name].to_pylist() for name in COLUMNS)
+        return [
+            Entry(os.fsdecode(path), os.fsdecode(file), *where)
+            for path, file, *where in zip(*columns, strict=True)
+        ]
