@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from tiny import RECIPE, plant
 
 from pixelkin import config as settings
+from pixelkin import rows
 from pixelkin.archives import read_member, tar_members
 from pixelkin.data import bytes_of, check, digest, find_images, find_samples, picture_of
 from pixelkin.errors import DataError, ImageError
@@ -137,9 +140,9 @@ def test_an_archive_that_shrank_since_costs_its_lost_images_only(tmp_path, folde
     samples = find_samples(shards)
     tar = shards / "part-000000.tar"
     tar.write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
-    rows = list(score(Nothing(), shards, samples))
-    assert 0 < sum(row.error is None for row in rows) < len(samples)
-    assert any("ends inside of it" in (row.error or "") for row in rows)
+    scored = list(score(Nothing(), shards, samples))
+    assert 0 < sum(row.error is None for row in scored) < len(samples)
+    assert any("ends inside of it" in (row.error or "") for row in scored)
     with pytest.raises(OSError, match=r"gone\.tar"):
         read_member(shards / "gone.tar", Member("gone.tar", 0, 1))
     with pytest.raises(ImageError, match=r"a\.png: No such file"):
@@ -158,6 +161,29 @@ def test_a_check_finds_in_shards_what_it_finds_in_the_folder(folder, tmp_path):
     ours, theirs = (check(root, find_samples(root), workers=1) for root in (shards, folder))
     for name in ("sha256", "real", "generated", "sources", "unlabelled", "warnings"):
         assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_images_in_shards_are_measured_as_those_in_the_folder(folder, tmp_path):
+    shards = packed(tmp_path / "shards", folder)
+    tables = []
+    for data, out in ((folder, tmp_path / "one"), (shards, tmp_path / "other")):
+        given = [
+            sys.executable,
+            "-m",
+            "pixelkin",
+            "evaluate",
+            "--data",
+            data,
+            "--model",
+            "npr-first",
+            "--out",
+            out,
+        ]
+        done = subprocess.run([*given, "--workers", "0"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        tables.append(rows.read(out / "scores" / "clean.parquet")[1])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 48
 
 
 def recipe(data, out, **values):
