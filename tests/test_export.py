@@ -22,6 +22,7 @@ from pixelkin.lab.scorer import RunScorer, subject_of_run
 from pixelkin.lab.train import train
 from pixelkin.lab.weights import sha256_of
 from pixelkin.model import CARD_KEY, load
+from pixelkin.modelfile import sealed
 from pixelkin.types import Verdict
 
 PHOTO = EXAMPLES / "photo-flower.jpg"
@@ -137,8 +138,9 @@ def test_the_heat_map_lays_each_tile_s_probability_in_its_place(exported):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda _: b"", "not an ONNX model"),
-        (lambda data: data[: len(data) // 2], "not an ONNX model"),
+        (lambda _: b"", "does not end in a seal"),
+        (lambda data: data[: len(data) // 2], "does not end in a seal"),
+        (lambda _: sealed(b""), "not an ONNX model"),
         (lambda data: without_card(data), "without the card"),
         (lambda data: with_metadata(data, "{"), "card cannot be read"),
         (lambda data: with_metadata(data, '{"name": 3}'), "card cannot be read"),
@@ -146,6 +148,8 @@ def test_the_heat_map_lays_each_tile_s_probability_in_its_place(exported):
         (lambda data: with_metadata(data, changed_card(data, join="vote")), "impossible"),
         (lambda data: with_metadata(data, changed_card(data, tile=1)), "impossible"),
         (lambda data: with_metadata(data, changed_card(data, most_tiles=0)), "impossible"),
+        (lambda data: with_metadata(data, changed_card(data, most_tiles=10**9)), "impossible"),
+        (lambda data: with_metadata(data, changed_card(data, tile=10**6)), "impossible"),
     ],
 )
 def test_a_file_that_is_no_model_is_refused_in_words(exported, tmp_path, spoil, told):
@@ -158,13 +162,13 @@ def test_a_file_that_is_no_model_is_refused_in_words(exported, tmp_path, spoil, 
 def without_card(data):
     graph = onnx.load_from_string(data)
     del graph.metadata_props[:]
-    return graph.SerializeToString()
+    return sealed(graph.SerializeToString())
 
 
 def with_metadata(data, text):
     graph = onnx.load_from_string(data)
     onnx.helper.set_model_props(graph, {CARD_KEY: text})
-    return graph.SerializeToString()
+    return sealed(graph.SerializeToString())
 
 
 def changed_card(data, **values):

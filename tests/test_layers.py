@@ -11,7 +11,7 @@ LAYERS = [
     {"errors"},
     {"types", "config", "processes", "files", "parquet"},
     {"isolation"},
-    {"images", "tiles", "metrics", "models"},
+    {"images", "tiles", "metrics", "models", "modelfile", "archives"},
     {"provenance", "judgement"},
     {"degrade", "model", "data"},
     {"protocol"},

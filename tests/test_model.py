@@ -16,6 +16,7 @@ from pixelkin.errors import ImageError, ModelError
 from pixelkin.explain import heatmap_png, ramp
 from pixelkin.images import decode, read
 from pixelkin.model import CARD_KEY
+from pixelkin.modelfile import sealed
 from pixelkin.tiles import spread, textured
 
 
@@ -33,7 +34,7 @@ def recarded(tmp_path):
         (card,) = (json.loads(p.value) for p in graph.metadata_props if p.key == CARD_KEY)
         change(card)
         onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(card)})
-        onnx.save(graph, tmp_path / "model.onnx")
+        (tmp_path / "model.onnx").write_bytes(sealed(graph.SerializeToString()))
         return tmp_path / "model.onnx"
 
     return recarded

@@ -222,7 +222,7 @@ def test_frank_says_what_is_wrong_with_a_published_checkpoint(tmp_path):
     ):
         Frank(size=48, classifier="resnet50").load_checkpoint(path)
     (tmp_path / "dct_var").write_bytes(b"no tensor")
-    with pytest.raises(WeightsError, match="dct_var: not a file of one tensor"):
+    with pytest.raises(WeightsError, match="dct_var: not a checkpoint of plain tensors"):
         Frank(size=32, classifier="resnet50").load_checkpoint(path)
     torch.save({"variance": torch.ones(1)}, tmp_path / "dct_var")
     with pytest.raises(WeightsError, match="dct_var: not a tensor of shape"):

@@ -14,7 +14,7 @@ from tiny import settings as words
 
 from pixelkin import config as settings
 from pixelkin.errors import ConfigError, RunError, WeightsError
-from pixelkin.lab.batches import share
+from pixelkin.lab.batches import part_size, share
 from pixelkin.lab.external import Store
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, DATA, LAST, load_run, same_networks
@@ -197,8 +197,17 @@ def test_twins_stay_in_one_batch(data, tmp_path):
     with pytest.raises(ConfigError, match="a batch is even, not 5"):
         train(recipe(data, tmp_path / "run", detector="sbi", options={"variant": "lite0"}, batch=5))
     shares = [share(list(range(12)), rank, 2, twins=True) for rank in (0, 1)]
-    assert shares == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]]
-    assert share(list(range(5)), 1, 2) == [1, 3]
+    assert shares == [([0, 1, 4, 5, 8, 9], 1.0), ([2, 3, 6, 7, 10, 11], 1.0)]
+    assert [part_size(12, parts, twins=True) for parts in (1, 2, 4, 5, 6, 99)] == [12, 6, 4, 4, 2, 2]
+
+
+def test_the_weights_of_unequal_shares_make_their_means_the_batch_s():
+    batch = [3, 1, 4, 1, 5]
+    for world in (1, 2, 3, 4, 7):  # with seven, two have none left and repeat the first for nothing
+        shares = [share(batch, rank, world) for rank in range(world)]
+        means = [weight * sum(mine) / len(mine) for mine, weight in shares]
+        assert sum(means) / world == pytest.approx(sum(batch) / 5)
+    assert share(batch, 6, 7) == ([3], 0.0)
 
 
 def test_a_run_starts_from_the_weights_of_another(whole, data, tmp_path):

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from pixelkin.model import CARD_KEY
+from pixelkin.modelfile import sealed
 from pixelkin.types import Card
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -90,5 +91,5 @@ def write_model(path, tile=16, scale=1 / 16, **card):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     facts = asdict(replace(CARD, tile=tile, **card))
     helper.set_model_props(model, {CARD_KEY: json.dumps(facts)})
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(sealed(model.SerializeToString()))
     return path

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelkin import metrics
+from pixelkin.data import bytes_of
 from pixelkin.errors import ImageError, MissingExtraError
 from pixelkin.evaluate import About, Report, evaluate
 from pixelkin.images import FORMATS, FileFacts, decode, inspect
@@ -170,10 +171,10 @@ def look(
     on_image: Callable[[], None] = lambda: None,
 ) -> list[Clues | None]:
     """What each file gives away, in order; None for one that cannot be read. See `images.decode`."""
-    paths = list(dict.fromkeys(sample.path for sample in samples))
+    once = list({sample.path: sample for sample in samples}.values())
     found: dict[str, Clues | None] = {}
-    for path, clues in zip(paths, mapped(partial(_look, root, official), paths, workers), strict=True):
-        found[path] = clues
+    for sample, clues in zip(once, mapped(partial(_look, root, official), once, workers), strict=True):
+        found[sample.path] = clues
         on_image()
     return [found[sample.path] for sample in samples]
 
@@ -238,11 +239,11 @@ def compression_features(facts: FileFacts, pixels: Pixels) -> Features:
     }
 
 
-def _look(root: Path, official: bool, path: str) -> Clues | None:
+def _look(root: Path, official: bool, sample: Sample) -> Clues | None:
     try:
-        data = (root / path).read_bytes()
-        facts, picture = inspect(data, path), decode(data, path, official=official)
-    except (ImageError, OSError):
+        data = bytes_of(root, sample)
+        facts, picture = inspect(data, sample.path), decode(data, sample.path, official=official)
+    except ImageError:
         return None
     return Clues(
         zero_pixel_features(facts),

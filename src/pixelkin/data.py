@@ -1,4 +1,4 @@
-"""Folders of labelled images to `list[Sample]`, in one order on every machine, and their checks."""
+"""Labelled images, in folders or tar shards, to `list[Sample]`, alike on every machine; and their checks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from pixelkin import archives
 from pixelkin.errors import DataError, ImageError
-from pixelkin.images import read
+from pixelkin.images import decode
 from pixelkin.processes import mapped
-from pixelkin.types import Sample
+from pixelkin.types import Member, Picture, Sample
 
 LABELS = {"0_real": 0, "1_fake": 1, "nature": 0, "ai": 1, "real": 0, "fake": 1}
 SUFFIXES = frozenset(
@@ -74,19 +75,51 @@ def find_samples(root: Path) -> list[Sample]:
     ``stylegan2/car/1_fake/7.png`` is a generated image of source ``stylegan2/car``, and
     ``0_real/clic2025/1.png`` a real one of source ``clic2025``.
 
+    Args:
+        root: a folder of images; or, where it holds no image, of uncompressed ``.tar`` files at any depth,
+            each of which stands for what it would leave if it were unpacked where it lies; or one such file.
+
     Raises:
-        DataError: ``root`` is no folder, or no image in it has a label.
+        DataError: ``root`` is none of these, or no image in it has a label, or two archives hold one path.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder")
-    files = [file.relative_to(root) for file in find_images(root)]
-    samples = [sample for file in files if (sample := _labelled(file)) is not None]
+    if not root.is_dir() and root.suffix != archives.SUFFIX:
+        raise DataError(f"{root} is not a folder, nor a {archives.SUFFIX} file")
+    files = _listed(root)
+    samples = [
+        replace(sample, member=member)
+        for path, member in files.items()
+        if (sample := _labelled(path)) is not None
+    ]
     if not samples:
         raise DataError(
             f"{root}: none of its {len(files)} images lies in a folder named "
             f"{' or '.join(LABELS)}, in any case"
         )
     return samples
+
+
+def bytes_of(root: Path, sample: Sample) -> bytes:
+    """The image file of a sample, out of its archive where it lies in one.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        if sample.member:
+            return archives.read_member(file_of(root, sample), sample.member)
+        return file_of(root, sample).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{root / sample.path}: {error.strerror or error}") from error
+
+
+def picture_of(root: Path, sample: Sample, *, official: bool = False) -> Picture:
+    """The picture of a sample; ``official`` as in `pixelkin.images.decode`, whose errors it raises."""
+    return decode(bytes_of(root, sample), str(root / sample.path), official=official)
+
+
+def file_of(root: Path, sample: Sample) -> Path:
+    """The file on disk that holds a sample: its own, or its archive."""
+    return root / (sample.member.archive if sample.member else sample.path)
 
 
 def of_sources(samples: Sequence[Sample], sources: Sequence[str]) -> list[Sample]:
@@ -119,7 +152,28 @@ def at_most(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [sample for sample in samples if (sample.path, sample.source) in chosen]
 
 
-def _labelled(file: Path) -> Sample | None:
+def _listed(root: Path) -> dict[PurePosixPath, Member | None]:
+    """The images below ``root`` by their paths, sorted: its files, or else those in its archives."""
+    if files := find_images(root):
+        return {PurePosixPath(file.relative_to(root).as_posix()): None for file in files}
+    found: dict[PurePosixPath, Member] = {}
+    tars = [root] if root.is_file() else map(Path, walk(str(root), {archives.SUFFIX}))
+    for tar in tars:
+        inside = {
+            PurePosixPath(tar.relative_to(root).parent.as_posix()) / path: replace(
+                member, archive=tar.relative_to(root).as_posix()
+            )
+            for path, member in archives.tar_members(tar)
+            if path.suffix.lower() in SUFFIXES
+        }
+        if twice := found.keys() & inside.keys():
+            path = min(twice)
+            raise DataError(f"{path} lies in two archives, {found[path].archive} and {tar.relative_to(root)}")
+        found |= inside
+    return dict(sorted(found.items(), key=lambda item: item[0].parts))
+
+
+def _labelled(file: PurePosixPath) -> Sample | None:
     """The sample of a file, by its outermost label folder; plain words count where no 0_real or 1_fake is.
 
     Raises:
@@ -133,9 +187,9 @@ def _labelled(file: Path) -> Sample | None:
     said = {LABELS[folders[at].lower()] for at in places}
     if len(said) > 1:
         names = " and ".join(folders[at] for at in places)
-        raise DataError(f"{file.as_posix()}: its folders {names} say both labels")
+        raise DataError(f"{file}: its folders {names} say both labels")
     source = "/".join(folders[: places[0]] + folders[places[0] + 1 :]) or "."
-    return Sample(file.as_posix(), source, said.pop())
+    return Sample(str(file), source, said.pop())
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +271,7 @@ def check(
         generated=generated,
         sources=_sources(samples),
         unreadable={each.sample.path: each.error for each in seen if each.error is not None},
-        unlabelled=sum(_labelled(file.relative_to(root)) is None for file in find_images(root)),
+        unlabelled=sum(_labelled(file) is None for file in _listed(root)),
         warnings=tuple(_warnings(real, generated)),
     )
 
@@ -230,7 +284,7 @@ def digest(samples: Iterable[Sample]) -> str:
 
 def _look(root: Path, sample: Sample) -> _Seen:
     try:
-        picture = read(root / sample.path)
+        picture = picture_of(root, sample)
     except ImageError as error:
         return _Seen(sample, error=str(error))
     return _Seen(sample, picture.format, picture.height, picture.width)

@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelkin import modelfile
 from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
@@ -24,6 +25,7 @@ from pixelkin.types import Card, Picture, Pixels, Prediction
 
 CARD_KEY = "pixelkin.card"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+LARGEST_TILE, MOST_TILES = 2048, 1024  # that a card may ask for
 BATCH = 8  # tiles per call of the runtime: enough to keep it busy, small enough for any memory
 
 Source = str | Path | bytes | Picture | Image.Image | NDArray[Any]
@@ -39,12 +41,14 @@ class Model:
         providers: of the runtime, the first that it has is used for what that can do.
 
     Raises:
-        ModelError: the bytes are no such file, its card cannot be read, or a provider is missing.
+        ModelError: the bytes are no such file, or were altered since, their card cannot be used, or a
+            provider is missing.
     """
 
     def __init__(
         self, data: bytes, name: str = "the model", threads: int = 0, providers: Sequence[str] = (CPU,)
     ) -> None:
+        modelfile.check(data, name)
         lacking = sorted(set(providers) - set(onnxruntime.get_available_providers()))
         if lacking:
             raise ModelError(f"{name}: this build of onnxruntime has no {lacking[0]}")
@@ -131,7 +135,7 @@ def load(model: str | Path = DEFAULT, threads: int = 0, providers: Sequence[str]
     shipped = SHIPPED.get(str(model))
     path = folder() / shipped.file if shipped else Path(model)
     try:
-        data = path.read_bytes()
+        data = modelfile.read_model(path)
     except OSError as error:
         raise ModelError(
             f"no model is named {str(model)!r} ({', '.join(SHIPPED)}), nor is it a readable file "
@@ -177,6 +181,6 @@ def _card(metadata: dict[str, str], name: str) -> Card:
     except (ConfigError, json.JSONDecodeError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
     possible = card.join in JOINS and card.choice in CHOICES and 0 < card.temperature < math.inf
-    if not possible or card.tile < 2 or card.most_tiles < 1:
+    if not possible or not 2 <= card.tile <= LARGEST_TILE or not 1 <= card.most_tiles <= MOST_TILES:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelkin.config import build
+from pixelkin.data import file_of
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.evaluate import About
 from pixelkin.files import replacing
@@ -65,7 +66,7 @@ def keep(
             f"{len(unsayable)} names are no UTF-8 text and cannot be kept, first {unsayable[0]!r}"
         )
     parts = file.with_suffix(".parts")
-    done = _held(file, parts, about, root)
+    done = _held(file, parts, about, {s.path: file_of(root, s) for s in samples} if root else {})
     left = [sample for sample in {s.path: s for s in samples}.values() if sample.path not in done]
     for part in _in_parts(scoring(left)) if left else ():
         parts.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def read(file: Path) -> tuple[About, list[Scored]]:
     ]
 
 
-def _held(file: Path, parts: Path, about: About, root: Path | None) -> dict[str, Scored]:
+def _held(file: Path, parts: Path, about: About, files: Mapping[str, Path]) -> dict[str, Scored]:
     """By path, the rows of ``file`` and its parts that still hold; all must be of the same thing."""
     held: dict[str, Scored] = {}
     for each in ([file] if file.exists() else []) + sorted(parts.glob("*.parquet")):
@@ -128,13 +129,15 @@ def _held(file: Path, parts: Path, about: About, root: Path | None) -> dict[str,
         held |= {
             row.sample.path: row
             for row in scored
-            if row.error is None and (root is None or _changed(root / row.sample.path) <= kept)
+            if row.error is None and _changed(files.get(row.sample.path)) <= kept
         }
     return held
 
 
-def _changed(path: Path) -> int:
-    """When a file was last changed or put in its place, nanoseconds; never, where it is gone."""
+def _changed(path: Path | None) -> int:
+    """When a file was last changed or put in its place, nanoseconds; never, where it is gone or unknown."""
+    if path is None:
+        return 0
     try:
         facts = path.stat()
     except OSError:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from pixelkin import degrade
+from pixelkin.data import picture_of
 from pixelkin.errors import ConfigError, ImageError
 from pixelkin.images import decode, read
 from pixelkin.model import Model
@@ -108,7 +109,7 @@ def _scored(sample: Sample, picture: Picture | str, logits: Iterator[float]) -> 
 
 def _load(root: Path, chain: Sequence[degrade.Step], protocol: Protocol, sample: Sample) -> Decoded:
     try:
-        picture = read(root / sample.path, official=protocol.official)
+        picture = picture_of(root, sample, official=protocol.official)
         pixels = protocol.shown(degrade.apply(chain, picture.pixels, sample.path))
     except ImageError as error:
         return sample, str(error)

@@ -95,18 +95,36 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """Where a file lies inside an archive that stores it as it is.
+
+    Attributes:
+        archive: path of the archive; of a sample's, relative to the data's root.
+        offset: of its first byte in the archive.
+        size: bytes.
+    """
+
+    archive: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image file with what its folders say of it.
 
     Attributes:
-        path: relative to the data's root, POSIX style; the sample's identity.
+        path: relative to the data's root, POSIX style; the sample's identity. Of a file in an archive, where
+            it would lie if the archive were unpacked in its place.
         source: the folders but the label's, e.g. ``"stylegan2/car"``; ``"."`` where there are none.
         label: 1 generated, 0 real, None unknown.
+        member: its place in an archive; None for a file by itself.
     """
 
     path: str
     source: str
     label: int | None
+    member: Member | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelkin.config import build
-from pixelkin.data import digest
+from pixelkin.data import digest, picture_of
 from pixelkin.errors import DataError, ImageError
 from pixelkin.files import write_atomically
-from pixelkin.images import read
 from pixelkin.processes import mapped
 from pixelkin.types import Pixels, Sample
 
@@ -127,7 +126,7 @@ class Bank:
             buffer = io.BytesIO()
             np.save(buffer, told)
             write_atomically(path, buffer.getvalue())
-        self._taught = np.load(path)
+        self._taught = np.load(path, allow_pickle=False)
 
 
 def make_bank(
@@ -150,7 +149,7 @@ def make_bank(
     if not (folder / "bank.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         first, heights, widths = [0], [], []
-        tasks = [(root / sample.path, seed, place) for place, sample in enumerate(samples)]
+        tasks = [(root, sample, seed, place) for place, sample in enumerate(samples)]
         part = folder / f"bank.{os.getpid()}.part"
         with part.open("wb") as file:
             for squares in mapped(partial(_squares, side=side, most=most), tasks, workers):
@@ -188,12 +187,12 @@ def make_bank(
     return bank
 
 
-def _squares(task: tuple[Path, int, int], side: int, most: int) -> list[Pixels]:
+def _squares(task: tuple[Path, Sample, int, int], side: int, most: int) -> list[Pixels]:
     """Squares of one picture; none where it cannot be read."""
-    path, seed, place = task
+    root, sample, seed, place = task
     rng = np.random.default_rng([seed, place])
     try:
-        pixels = read(path).pixels
+        pixels = picture_of(root, sample).pixels
     except ImageError:
         return []
     height, width = pixels.shape[:2]

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pixelkin.data import LABEL_NAMES, find_samples
+from pixelkin.data import LABEL_NAMES, find_samples, picture_of
 from pixelkin.errors import ConfigError, DataError, ImageError
-from pixelkin.images import from_pixels, read
+from pixelkin.images import from_pixels
 from pixelkin.lab.bank import Bank, Square
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.histories import training_crop
@@ -122,10 +122,22 @@ def reordered(count: int, config: TrainConfig, epoch: int, *, twins: bool = Fals
     return [int(place) * size + of for place in shuffled for of in range(size)]
 
 
-def share(batch: Sequence[int], rank: int, world: int, *, twins: bool = False) -> list[int]:
-    """One process's part of a batch of places: every ``world``-th of them, or of its pairs of twins."""
+def share(batch: Sequence[int], rank: int, world: int, *, twins: bool = False) -> tuple[list[int], float]:
+    """One process's part of a batch of places: every ``world``-th of them, or of its pairs of twins.
+
+    Returns:
+        The places, and the weight of their mean loss: the mean over processes of these weighted means
+        is the mean over the batch. Where none is left for a process, it repeats the first, at weight 0.
+    """
     size = 2 if twins else 1
-    return [place for n in range(rank * size, len(batch), world * size) for place in batch[n : n + size]]
+    mine = [place for n in range(rank * size, len(batch), world * size) for place in batch[n : n + size]]
+    return mine or list(batch[:size]), world * len(mine) / len(batch)
+
+
+def part_size(count: int, parts: int, *, twins: bool = False) -> int:
+    """Images in each of ``parts`` micro-batches of ``count``, the last maybe smaller; twins stay together."""
+    size = 2 if twins else 1
+    return size * -(-count // (parts * size))
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -200,7 +212,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def _square(self, which: int, rng: np.random.Generator) -> Square:
         if self.bank:
             return self.bank.square(which, rng)
-        return Square(read(self.root / self.samples[which].path).pixels)
+        return Square(picture_of(self.root, self.samples[which]).pixels)
 
     def _told(self, label: float, taught: float) -> Tensor:
         """The label moved towards the teacher's word: cross-entropy is linear in it."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from pixelkin.data import picture_of
 from pixelkin.errors import ImageError
-from pixelkin.images import read
 from pixelkin.lab.histories import drawn_history, with_history
 from pixelkin.lab.recipe import Degradations
 from pixelkin.model import Model
@@ -78,7 +78,7 @@ def _validation_pictures(
     for place, sample in enumerate(samples):
         rng = np.random.default_rng([seed, place])
         try:
-            picture = read(root / sample.path)
+            picture = picture_of(root, sample)
         except ImageError:
             continue
         if rng.random() < 0.5:

@@ -17,10 +17,10 @@ import numpy as np
 import onnx
 import torch
 
-from pixelkin.data import at_most, find_samples, of_sources
+from pixelkin.data import at_most, find_samples, of_sources, picture_of
 from pixelkin.errors import DataError, ExportError, ImageError, ParityError
 from pixelkin.files import write_atomically
-from pixelkin.images import from_pixels, read
+from pixelkin.images import from_pixels
 from pixelkin.lab import weights
 from pixelkin.lab.batches import part, spread
 from pixelkin.lab.calibrate import Calibration, calibrate, picture_logits
@@ -31,6 +31,7 @@ from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.runs import BEST, load_run
 from pixelkin.lab.scorer import not_comparable, stood_in, tile_logits
 from pixelkin.model import CARD_KEY, Model
+from pixelkin.modelfile import sealed
 from pixelkin.tiles import MOST_TILES, TILE, repeat_to
 from pixelkin.types import Card, Pixels, Sample
 
@@ -115,7 +116,7 @@ def export(
     raw = _card(run, detector, config, settings, Calibration())
     graph = to_onnx(detector, raw)
     sizes = ((detector.side, detector.side),) if detector.side else PARITY_SIZES
-    check_parity(graph, detector, _crops((root / sample.path for sample in samples), sizes))
+    check_parity(graph, detector, _crops(_readable(root, samples), sizes))
     # The graph answers as the network does, several times faster: it is what gets calibrated.
     if settings.calibrate_on:
         root = Path(settings.calibrate_on)
@@ -163,10 +164,10 @@ def to_onnx(detector: Detector, card: Card) -> bytes:
 
 
 def with_card(data: bytes, card: Card) -> bytes:
-    """The ONNX file ``data`` with its card replaced."""
+    """The ONNX file ``data`` with its card replaced, sealed."""
     graph = onnx.load_from_string(data)
     onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(dataclasses.asdict(card), sort_keys=True)})
-    return graph.SerializeToString()
+    return sealed(graph.SerializeToString())
 
 
 def check_parity(graph: bytes, detector: Detector, pictures: Iterable[Pixels]) -> float:
@@ -214,21 +215,21 @@ def _card(
     )
 
 
-def _crops(paths: Iterable[Path], sizes: Sequence[tuple[int, int]]) -> Iterator[Pixels]:
+def _crops(pictures: Iterable[Pixels], sizes: Sequence[tuple[int, int]]) -> Iterator[Pixels]:
     """Real pictures cut to each height and width of ``sizes``; repeated up to it, where there is only one."""
-    for pixels in islice(_readable(paths), PARITY_PICTURES):
+    for pixels in islice(pictures, PARITY_PICTURES):
         for height, width in sizes:
             yield repeat_to(pixels, height) if len(sizes) == 1 else pixels[:height, :width]
 
 
 def _tiles(model: Model, root: Path, samples: Iterable[Sample]) -> list[Pixels]:
     """What a model would look at of each picture."""
-    return [model.look(from_pixels(pixels))[1] for pixels in _readable(root / s.path for s in samples)]
+    return [model.look(from_pixels(pixels))[1] for pixels in _readable(root, samples)]
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:
-    for path in paths:
+def _readable(root: Path, samples: Iterable[Sample]) -> Iterator[Pixels]:
+    for sample in samples:
         try:
-            yield read(path).pixels
+            yield picture_of(root, sample).pixels
         except ImageError:
             continue

@@ -14,6 +14,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pixelkin.errors import ExportError
 from pixelkin.metrics import auc
+from pixelkin.modelfile import sealed
 from pixelkin.types import Pixels
 
 KEPT = 5  # of kin-1 all in 8 bits they made four fifths of the error (docs/performance.md)
@@ -41,7 +42,7 @@ def quantised(graph: bytes, shown: Sequence[Pixels]) -> bytes:
         # Activations without a sign: what x86 multiplies with signed weights in one instruction.
         kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
         quantize_static(plain, small, _Tiles(shown), per_channel=True, nodes_to_exclude=kept, **kinds)
-        return small.read_bytes()
+        return sealed(small.read_bytes())
 
 
 def cost(plain: NDArray[np.float64], small: NDArray[np.float64], labels: NDArray[np.int64]) -> str:

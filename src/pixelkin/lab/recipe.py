@@ -14,11 +14,17 @@ COUNTS = (
     *("seed", "workers", "checkpoint_steps", "threads"),
     *("images_per_epoch", "fit_images", "patience", "harden_epochs", "validation_seed"),
 )
+AT_LEAST_ONE = (
+    *("bank_side", "bank_most", "crop", "resize", "batch", "accumulate", "epochs"),
+    *("lr_decay_epochs", "devices"),
+)
 NOT_NEGATIVE = (*COUNTS, "tile", "most_tiles", "momentum", "weight_decay", "rho")
 POLICIES = ("paper", "short side", "native")
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("steps", "plateau", "linear", "cosine")
 KEEPS = ("auc", "accuracy", "loss", "last")
+ACCELERATORS = ("auto", "cpu", "cuda")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def read_recipe(path: Path, *, reduced: bool = False) -> dict[str, Any]:
@@ -149,6 +155,9 @@ class TrainConfig:
         validation_seed: of which images are held out; 0 for ``seed``. Runs that differ in their seeds alone
             can so share one bank, and be averaged.
         batch: images per step, over all processes.
+        accumulate: micro-batches that each process cuts its share of a batch into, one after the other,
+            for networks that are too large for the whole; the step is that of the whole batch, but for
+            batch norms, which see a micro-batch alone.
         epochs: passes; a system that is only fitted needs one.
         images_per_epoch: 0 for as many as there are.
         fit_images: training images that `Detector.fit` is shown, before the first step; 0 for an epoch's.
@@ -173,7 +182,8 @@ class TrainConfig:
         workers: processes that load images; 0 for the training process itself.
         devices: of this machine, as Fabric counts them; under torchrun its processes.
         accelerator: cpu, cuda, or auto.
-        precision: as Fabric names it.
+        precision: ``32-true``; or of the arithmetic inside a step, weights staying in 32 bits:
+            ``bf16-mixed``, or on GPUs alone ``16-mixed``.
         channels_last: keep activations in channels-last order, the faster one for convolutions.
         compile: let torch compile the network; costs a minute at the start.
         threads: of torch; 0 for its own choice.
@@ -207,6 +217,7 @@ class TrainConfig:
     validation_images: int = 2000
     validation_seed: int = 0
     batch: int = 32
+    accumulate: int = 1
     epochs: int = 50
     images_per_epoch: int = 0
     fit_images: int = 0
@@ -232,7 +243,10 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        named = (("policy", POLICIES), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("keep", KEEPS))
+        named = (
+            *(("policy", POLICIES), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("keep", KEEPS)),
+            *(("accelerator", ACCELERATORS), ("precision", PRECISIONS)),
+        )
         for name, known in named:
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
@@ -260,16 +274,7 @@ class TrainConfig:
         for name in ("flip", "teacher_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} lies in 0 to 1, not at {getattr(self, name)}")
-        for name in (
-            "bank_side",
-            "bank_most",
-            "crop",
-            "resize",
-            "batch",
-            "epochs",
-            "lr_decay_epochs",
-            "devices",
-        ):
+        for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is 1 or more, not {getattr(self, name)}")
         for name in NOT_NEGATIVE:

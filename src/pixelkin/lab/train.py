@@ -6,64 +6,31 @@ step, so a run killed anywhere and resumed reaches the weights of one that was n
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard.writer import SummaryWriter
 
-import pixelkin
-from pixelkin import config as settings
-from pixelkin.data import DataFacts, check, digest, find_samples, of_sources
+from pixelkin.data import DataFacts
 from pixelkin.errors import ConfigError, RunError
-from pixelkin.files import write_atomically
-from pixelkin.images import from_pixels
 from pixelkin.lab import weights
-from pixelkin.lab.bank import Bank, make_bank
-from pixelkin.lab.batches import Crops, part, plan_epoch, reordered, share
-from pixelkin.lab.detectors import detector_class
+from pixelkin.lab.batches import Crops, part_size, plan_epoch, reordered, share
+from pixelkin.lab.checkpoint import State, facts_of, read_checkpoint, write_checkpoint
 from pixelkin.lab.detectors.base import Detector
 from pixelkin.lab.external import Store
 from pixelkin.lab.machine import finished, started
+from pixelkin.lab.material import Material, gathered
 from pixelkin.lab.optimisers import climbed, merit, optimiser_of, step_size
 from pixelkin.lab.recipe import TrainConfig
-from pixelkin.lab.runs import (
-    BEST,
-    DATA,
-    LAST,
-    OPTIMISER,
-    new_detector,
-    optimiser_tensors,
-    restore_optimiser,
-    same_networks,
-    taught_by,
-)
-from pixelkin.metrics import accuracy, auc, average_precision
-from pixelkin.types import Sample
-
-MAY_CHANGE = {
-    "data",
-    "validation",
-    "out",
-    "workers",
-    "devices",
-    "accelerator",
-    "threads",
-    "compile",
-    "epochs",
-    "tile",
-    "most_tiles",
-    "bank",
-}
+from pixelkin.lab.runs import BEST, LAST, new_detector
+from pixelkin.lab.validation import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +52,6 @@ class Progress:
     images_per_second: float
     seconds_left: float
     validation: Mapping[str, float]
-
-
-@dataclass(slots=True)
-class _State:
-    """What a checkpoint holds beside tensors."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = float("-inf")
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
@@ -125,19 +82,30 @@ def train(
     if (run / LAST).exists() and not resume:
         raise RunError(f"{run} already holds a run: give --resume to go on with it, or another --out")
     store = store or Store()
-    detector = new_detector(config, store, fresh=not (run / LAST).exists())
+    begun = (run / LAST).exists()
+    detector = new_detector(config, store, fresh=not begun)
     fabric = started(config)
-    facts, training, validation = _data(run, config, fabric)
-    on_facts(facts)
-    bank = _bank(config, store, training, fabric)
-    trainer = _Trainer(fabric, config, run, detector, store.facts(), training, validation, bank)
-    if (run / LAST).exists():
+    material = gathered(run, config, store, fabric)
+    on_facts(material.facts)
+    trainer = _Trainer(fabric, config, run, detector, store.facts(), material)
+    if begun:
         trainer.restore()
     elif detector.fits:
         trainer.fit()
     trainer.run(time.monotonic() + 60 * minutes if minutes else float("inf"), on_progress)
     finished(fabric)
     return run
+
+
+class _Loss(nn.Module):
+    """A detector's loss as a network's output, so that Fabric's precision and processes act on it."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, batch: Tensor, labels: Tensor) -> Tensor:
+        return self.detector.loss(batch, labels)
 
 
 class _Trainer:
@@ -150,27 +118,23 @@ class _Trainer:
         run: Path,
         detector: Detector,
         external: Mapping[str, Any],
-        training: list[Sample],
-        validation: tuple[Path, list[Sample]],
-        bank: Bank | None,
+        material: Material,
     ) -> None:
         self.fabric, self.config, self.run_folder = fabric, config, run
-        self.samples, self.validation, self.bank = training, validation, bank
-        self.detector, self.external = detector, external
+        self.detector, self.external, self.material = detector, external, material
         if config.channels_last:
             self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network: nn.Module = self.detector
+        network: nn.Module = _Loss(detector)
         if config.compile:
-            network = torch.compile(self.detector)  # type: ignore[assignment]
+            network = torch.compile(network)  # type: ignore[assignment]
         self.descends = bool(groups := detector.groups())
         if self.descends:
             self.network, self.optimiser = fabric.setup(network, optimiser_of(config, groups))
-            self.network.mark_forward_method("loss")
-        self.state = _State()
+        self.state = State()
         # Twins are two places of a plan and stay in one batch.
         if (twins := detector.from_photographs) and config.batch % (2 * fabric.world_size):
             raise ConfigError(f"{config.detector} trains on pairs: a batch is even, not {config.batch}")
-        images = config.images_per_epoch or len(training)
+        images = config.images_per_epoch or len(material.training)
         self.steps_per_epoch = -(-(images + images % 2 * twins) // config.batch)
         self.board = SummaryWriter(run / "tensorboard") if fabric.is_global_zero else None
 
@@ -199,7 +163,7 @@ class _Trainer:
     def fit(self) -> None:
         """Let the detector fit what it fits, on the first training images, in every process alike."""
         began = time.monotonic()
-        plan = plan_epoch(self.samples, self.config, 0)
+        plan = plan_epoch(self.material.training, self.config, 0)
         some = range(min(self.config.fit_images or len(plan), len(plan)))
         crops = self._crops(plan, epoch=0)
         self.detector.fit(DataLoader(Subset(crops, some), self.config.batch, num_workers=self.config.workers))
@@ -211,8 +175,8 @@ class _Trainer:
         self.network.train()
         began, first = time.monotonic(), self.state.step
         seconds = self.state.seconds
-        for batch, labels in self._batches(epoch):
-            loss = self._step(batch, labels)
+        for batch, labels, weight in self._batches(epoch):
+            loss = self._step(batch, labels, weight)
             self.state.step += 1
             spent = time.monotonic() - began
             self.state.seconds = seconds + spent
@@ -233,43 +197,52 @@ class _Trainer:
             self._validate()
             self.save()
 
-    def _batches(self, epoch: int) -> DataLoader[tuple[Tensor, Tensor]]:
-        """What is left of an epoch, this process's share of each batch."""
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """What is left of an epoch: this process's share of each batch, its labels and its weight."""
         drawn = 0 if self.config.same_crops else epoch
         twins = self.detector.from_photographs
-        plan = plan_epoch(self.samples, self.config, drawn, twins=twins)
+        plan = plan_epoch(self.material.training, self.config, drawn, twins=twins)
         order = reordered(len(plan), self.config, epoch, twins=twins)
         done = self.state.step - epoch * self.steps_per_epoch
         rank, world, size = self.fabric.global_rank, self.fabric.world_size, self.config.batch
-        batches = [
+        shares = [
             share(order[start : start + size], rank, world, twins=twins)
             for start in range(done * size, len(plan), size)
         ]
-        return DataLoader(self._crops(plan, drawn), batch_sampler=batches, num_workers=self.config.workers)
+        places, workers = [places for places, _ in shares], self.config.workers
+        batches = DataLoader(self._crops(plan, drawn), batch_sampler=places, num_workers=workers)
+        for (batch, labels), (_, weight) in zip(batches, shares, strict=True):
+            yield batch, labels, weight
 
     def _crops(self, plan: Sequence[int], epoch: int) -> Crops:
-        root = Path(self.config.data)
-        return Crops(root, self.samples, plan, self.detector, self.config, epoch, self.bank)
+        root, of = Path(self.config.data), self.material
+        return Crops(root, of.training, plan, self.detector, self.config, epoch, of.bank)
 
-    def _step(self, batch: Tensor, labels: Tensor) -> float:
+    def _step(self, batch: Tensor, labels: Tensor, weight: float) -> float:
         torch.manual_seed(hash((self.config.seed, self.state.step, self.fabric.global_rank)) % 2**63)
         device = self.fabric.device
         last = self.config.channels_last and batch.ndim == 4
         order = torch.channels_last if last else torch.contiguous_format
         batch, labels = batch.to(device, memory_format=order), labels.to(device)
-        loss = self._backward(batch, labels)
+        loss = self._backward(batch, labels, weight)
         if self.config.rho:
             with climbed(self.detector.parameters(), self.config.rho):
-                self._backward(batch, labels)
+                self._backward(batch, labels, weight)
         self.optimiser.step()
         return loss
 
-    def _backward(self, batch: Tensor, labels: Tensor) -> float:
-        """Gradients of the loss where the weights are now; returns the loss."""
-        loss: Tensor = self.network.loss(batch, labels)
+    def _backward(self, batch: Tensor, labels: Tensor, weight: float) -> float:
+        """Gradients of the mean loss over the processes, where the weights are now; returns that loss."""
+        size = part_size(len(batch), self.config.accumulate, twins=self.detector.from_photographs)
+        parts = list(zip(torch.split(batch, size), torch.split(labels, size), strict=True))
+        total = torch.zeros((), device=batch.device)
         self.optimiser.zero_grad()
-        self.fabric.backward(loss)
-        return float(loss.detach())
+        for place, (inputs, known) in enumerate(parts, start=1):
+            with self.fabric.no_backward_sync(self.network, enabled=place < len(parts)):
+                loss: Tensor = self.network(inputs, known) * (weight * len(inputs) / len(batch))
+                self.fabric.backward(loss)
+            total += loss.detach()
+        return float(self.fabric.all_reduce(total))  # type: ignore[arg-type]
 
     def _stop(self, deadline: float) -> bool:
         """Whether the first process has reached the deadline, if there is one; the others follow it."""
@@ -282,7 +255,9 @@ class _Trainer:
         """
         measured: dict[str, float] = {}
         if self.fabric.is_global_zero:
-            measured = validate(self.detector, *self.validation, self.config, self.fabric.device)
+            measured = validate(
+                self.detector, self.material.root, self.material.held, self.config, self.fabric.device
+            )
         figures: dict[str, float] = self.fabric.broadcast(measured)
         self.state.history.append({"step": self.state.step, **figures})
         for name, value in figures.items():
@@ -296,121 +271,20 @@ class _Trainer:
         self.fabric.barrier()
 
     def _facts(self) -> dict[str, Any]:
-        return {
-            "config": dataclasses.asdict(self.config),
-            "state": dataclasses.asdict(self.state),
-            "external": self.external,
-            "pixelkin": pixelkin.__version__,
-            "torch": torch.__version__,
-        }
+        return facts_of(self.config, self.state, self.external, self.fabric.strategy.precision.state_dict())
 
     def save(self) -> None:
         """Write ``last.safetensors``, atomically."""
         if self.fabric.is_global_zero:
-            tensors = dict(self.detector.state_dict())
-            if self.descends:
-                tensors |= optimiser_tensors(self.optimiser)
-            weights.save_tensors(self.run_folder / LAST, tensors, self._facts())
+            optimiser = self.optimiser if self.descends else None
+            write_checkpoint(self.run_folder / LAST, self.detector, optimiser, self._facts())
         self.fabric.barrier()
 
     def restore(self) -> None:
-        """Go on from ``last.safetensors``.
-
-        Raises:
-            RunError: it was trained by another recipe.
-            WeightsError: it was trained through another frozen network.
-        """
+        """Go on from ``last.safetensors``; raises as `read_checkpoint`."""
+        optimiser = self.optimiser if self.descends else None
         path = self.run_folder / LAST
-        tensors, facts = weights.load_tensors(path)
-        was = settings.build(TrainConfig, facts["config"])
-        changed = [
-            f"{f.name} was {getattr(was, f.name)!r}, is {getattr(self.config, f.name)!r}"
-            for f in dataclasses.fields(TrainConfig)
-            if f.name not in MAY_CHANGE and getattr(was, f.name) != getattr(self.config, f.name)
-        ]
-        if changed:
-            raise RunError(f"{path} was trained by another recipe: {'; '.join(changed)}")
-        same_networks(path, facts["external"], self.external)
-        was = facts["external"]
-        self.external = {
-            "used": {**was["used"], **self.external["used"]},
-            "random": sorted({*was["random"], *self.external["random"]}),
-        }
-        moments = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OPTIMISER)}
-        weights.load_strictly(self.detector, tensors, path)
-        if self.descends:
-            restore_optimiser(self.optimiser, moments)
-        self.state = _State(**facts["state"])
-
-
-@torch.inference_mode()
-def validate(
-    detector: nn.Module, root: Path, samples: list[Sample], config: TrainConfig, device: torch.device
-) -> dict[str, float]:
-    """AUC, average precision, accuracy and loss on crops that are the same at every call."""
-    detector.eval()
-    crops = Crops(root, samples, range(len(samples)), detector, config, epoch=None)  # type: ignore[arg-type]
-    found: list[float] = []
-    known: list[int] = []
-    for batch, of_batch in DataLoader(crops, config.batch, num_workers=config.workers):
-        found += detector(batch.to(device)).tolist()
-        known += of_batch.tolist()
-    logits, labels = np.array(found), np.array(known)
-    return {
-        "auc": auc(logits, labels),
-        "ap": average_precision(logits, labels),
-        "accuracy": accuracy(logits, labels, threshold=0.0),
-        "loss": float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits)))),
-    }
-
-
-def _data(
-    run: Path, config: TrainConfig, fabric: Fabric
-) -> tuple[DataFacts, list[Sample], tuple[Path, list[Sample]]]:
-    """What the check found, and the samples to train and to validate on, unreadable ones left out."""
-    samples = of_sources(find_samples(Path(config.data)), config.sources)
-    facts = _checked(run, samples, config, fabric)
-    readable = [sample for sample in samples if sample.path not in facts.unreadable]
-    training, root, held = part(readable, config)
-    return facts, training, (root, held)
-
-
-def _bank(config: TrainConfig, store: Store, samples: list[Sample], fabric: Fabric) -> Bank | None:
-    """The bank of the training samples, if the recipe wants one, made and taught by the first process."""
-    if not config.bank:
-        return None
-    if config.teacher and detector_class(config.detector).from_photographs:
-        raise ConfigError(f"{config.detector} makes its own generated images, which no teacher has seen")
-
-    def made() -> Bank:
-        bank = make_bank(
-            Path(config.bank),
-            Path(config.data),
-            samples,
-            side=config.bank_side,
-            most=config.bank_most,
-            seed=config.validation_seed or config.seed,
-            workers=config.workers,
-        )
-        if config.teacher:
-            teacher = taught_by(config.teacher_system, config.teacher, store)
-            bank.teach(config.teacher, lambda pixels: teacher.logit(from_pixels(pixels)))
-        return bank
-
-    bank = made() if fabric.is_global_zero else None
-    fabric.barrier()
-    return made() if bank is None else bank
-
-
-def _checked(run: Path, samples: list[Sample], config: TrainConfig, fabric: Fabric) -> DataFacts:
-    """The check of the data, made once in a run's life, by its first process."""
-    root, path = Path(config.data), run / DATA
-    if fabric.is_global_zero and not path.exists():
-        run.mkdir(parents=True, exist_ok=True)
-        facts = check(root, samples, workers=config.workers)
-        write_atomically(path, json.dumps(dataclasses.asdict(facts), indent=1).encode())
-    fabric.barrier()
-    facts = settings.build(DataFacts, json.loads(path.read_text("utf-8")))
-    if facts.sha256 != digest(samples):
-        raise RunError(f"{root} holds other images than when {run} began")
-    return facts
+        facts = read_checkpoint(path, self.config, self.external, self.detector, optimiser)
+        self.external, self.state = facts["external"], State(**facts["state"])
+        if scaling := facts.get("scaling"):
+            self.fabric.strategy.precision.load_state_dict(scaling)

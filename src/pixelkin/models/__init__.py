@@ -15,9 +15,9 @@ class Shipped:
 
 
 SHIPPED = {
-    "kin-2": Shipped("kin-2.onnx", "15bc45d7b9859f287d7904a0c1303a38d3b216ed2da83b000e8e8476634ee93e"),
+    "kin-2": Shipped("kin-2.onnx", "5732a47bbb4032f69a10ae380ca439847e9aab5104068c6ce488654a1b3296f6"),
     "npr-first": Shipped(
-        "npr-first.onnx", "b437a7ffa158043a6b9c7d03ec3272bd0e8753be5c4aced8f19a351f4d54d653"
+        "npr-first.onnx", "fcc44a575660084d3ccadf00e387fa67f2e28a2c033abcc6afb47f4d330db15b"
     ),
 }
 DEFAULT = "kin-2"

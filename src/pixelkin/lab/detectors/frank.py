@@ -10,7 +10,6 @@ default a ridge regression of 49,153 parameters.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from pixelkin.errors import ConfigError, DataError, NotFittedError, WeightsError
 from pixelkin.lab.backbones import ResNet50
 from pixelkin.lab.detectors.base import Detector, Paper, squared, to_tensor
 from pixelkin.lab.representations.spectra import dct2, log_dct, luma
-from pixelkin.lab.weights import Tensors, load_official, load_strictly
+from pixelkin.lab.weights import Tensors, load_official, load_plain, load_strictly
 from pixelkin.types import Picture
 
 SCALINGS = ("log", "abs")
@@ -178,14 +177,11 @@ class Frank(Detector):
 
     def _published(self, path: Path) -> Tensor:
         """A statistic for each coefficient, out of a file that holds one tensor."""
-        try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError as error:
+        if not path.exists():
             raise WeightsError(
                 f"{path} is missing: published weights of frank need dct_mean and dct_var beside them"
-            ) from error
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-            raise WeightsError(f"{path}: not a file of one tensor") from error
+            )
+        found = load_plain(path)
         if not isinstance(found, Tensor) or found.dim() != 3:
             raise WeightsError(f"{path}: not a tensor of shape (channels, height, width)")
         if found.shape != self.mean.shape:

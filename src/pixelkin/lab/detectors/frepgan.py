@@ -97,7 +97,7 @@ class FrePGAN(Detector):
     def perturbation(self, x: Tensor) -> Tensor:
         """G(x), within +-``strength``, of pictures in [-1, 1]; both (B, 3, H, W)."""
         spectrum = torch.fft.fftshift(torch.fft.fft2(x, norm="ortho"), (-2, -1))
-        real, imaginary = self.generator(torch.cat([spectrum.real, spectrum.imag], 1)).chunk(2, 1)
+        real, imaginary = self.generator(torch.cat([spectrum.real, spectrum.imag], 1)).float().chunk(2, 1)
         changed = torch.fft.ifftshift(torch.complex(real, imaginary), (-2, -1))
         return self.strength * torch.tanh(torch.fft.ifft2(changed, norm="ortho").real)
 
