@@ -1,11 +1,13 @@
 """From public repositories to the shipped model: corpus, pairs, training in three parts, their mean, export.
 
-    python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--minutes 55]
+    python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--judge IMAGES]
 
-``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names; ``FOLDER``
-a ``zoo.py`` of real generators (see `pixelkin.lab.pairs`). What is there already is not made again, so
-that the command goes on where it was stopped; with ``--minutes`` training stops after so many, with a
-checkpoint. Seeds are the recipe's; the digests of all that went in are written to ``DIR/digests.json``.
+``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names; ``--zoo`` a
+folder with a ``zoo.py`` of real generators (see `pixelkin.lab.pairs`). The model is calibrated on the
+corpus's sources ``dev``; what it reaches on the labelled images of ``--judge`` comes into its card. What is
+there already is not made again, so that the command goes on where it was stopped; with ``--minutes``
+training stops after so many, with a checkpoint. Seeds are the recipe's; the digests of all that went in are
+written to ``DIR/digests.json``.
 """
 
 from __future__ import annotations
@@ -15,13 +17,20 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from pixelkin.config import build, read_toml
 from pixelkin.lab import pairs
 from pixelkin.lab.average import average
 from pixelkin.lab.corpus import MANIFEST, entries, lay_out
+from pixelkin.lab.export import ExportConfig, export, with_card
 from pixelkin.lab.runs import LAST
 from pixelkin.lab.weights import load_facts
+from pixelkin.measure import measured
+from pixelkin.model import Model
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PHOTOGRAPHS = (
@@ -36,6 +45,7 @@ PARTS = ("kin", "kin-again", "kin-soft")  # recipes in order, each from the weig
 NAME = "kin-2"  # of the model, which has the mean of their weights
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
+CONDITIONS = {"clean": "", "jpeg 75": "jpeg:75", "web": "resize:0.75,jpeg:80,jpeg:70"}
 
 
 def main() -> int:
@@ -45,9 +55,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--zoo", type=Path, help="folder with a zoo.py of real generators")
     parser.add_argument("--minutes", default="0", help="of training at once; 0 for all of it")
+    parser.add_argument("--judge", type=Path, help="labelled images to measure the model on")
     asked = parser.parse_args()
     data = asked.work / "train"
-    _, missing = lay_out([e for e in entries() if e.split == "train"], asked.repos, asked.work)
+    _, missing = lay_out(entries(), asked.repos, asked.work)
     if missing:
         print(f"missing: {dict(missing)}", file=sys.stderr)
         return 1
@@ -64,8 +75,30 @@ def main() -> int:
     mean = asked.work / "runs" / NAME
     average(runs, mean)
     write_digests(asked.work, data, mean)
-    card = RECIPES / f"{NAME}.card.toml"
-    return called("-m", "pixelkin", "export", str(mean), "--card", str(card), "-o", f"{mean}.onnx")
+    model = mean.with_suffix(".onnx")
+    settings = build(ExportConfig, read_toml(RECIPES / f"{NAME}.card.toml"))
+    export(mean, model, replace(settings, calibrate_on=str(asked.work / settings.calibrate_on)))
+    finish_card(model, asked.work, judged(model, asked.judge) if asked.judge else {})
+    return 0
+
+
+def judged(model: Path, images: Path) -> dict[str, Any]:
+    """What a model reaches on labelled images under each condition, as cards tell it."""
+    reports = []
+    for condition, chain in CONDITIONS.items():
+        out = model.with_name(f"{NAME}-{condition}")
+        words = ("--model", str(model), "--data", str(images), "--out", str(out))
+        called("-m", "pixelkin", "evaluate", *words, *(("--degrade", chain) if chain else ()))
+        reports.append(f"{condition}={out / 'report.json'}")
+    return measured(reports)
+
+
+def finish_card(model: Path, work: Path, figures: Mapping[str, Any]) -> None:
+    """Write what was measured, and the recipe without the places of this machine, into a model's card."""
+    data = model.read_bytes()
+    card = Model(data).card
+    recipe = json.loads(json.dumps(card.recipe).replace(f"{work}/", ""))
+    model.write_bytes(with_card(data, replace(card, recipe=recipe, measured=figures)))
 
 
 def trained(recipe: str, run: Path, data: Path, asked: argparse.Namespace) -> int:
