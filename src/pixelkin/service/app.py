@@ -22,10 +22,11 @@ from pixelkin.images import FORMATS
 from pixelkin.model import Model
 from pixelkin.service import schemas
 from pixelkin.service.headers import HEADERS, SecurityHeaders
-from pixelkin.service.judging import NAME_LENGTH, Judge, Upload, Wanted
+from pixelkin.service.judging import NAME_LENGTH, Judge
 from pixelkin.service.limits import Gate, Limits, Refusal, refusal_of
+from pixelkin.service.looking import Upload, Wanted
 from pixelkin.service.metrics import Measured, Metrics
-from pixelkin.service.uploads import KeyedRoute, UploadRoute
+from pixelkin.service.uploads import KeyedRoute, UploadRoute, while_there
 
 PAGE = Path(__file__).parent / "page"
 ABOUT = """Says of pictures whether they were generated. A verdict is an estimate, not proof; do not use it
@@ -62,21 +63,28 @@ Flag = Annotated[bool, Form()]
 
 @uploads.post("/detect", response_model_exclude_unset=True)
 async def detect(
-    judge: Judging, file: UploadFile, heatmap: Flag = False, relation: Flag = False, evidence: Flag = False
+    request: Request,
+    judge: Judging,
+    file: UploadFile,
+    heatmap: Flag = False,
+    relation: Flag = False,
+    evidence: Flag = False,
 ) -> schemas.Answer:
     """Judge one picture; on request with its heat map, its neighbour relations, and what the file says."""
     wanted = Wanted(heatmap=heatmap, relation=relation, evidence=evidence)
     try:
-        return schemas.Answer(**await judge.judge(await _upload(file), wanted))
+        judged = judge.judge(await _upload(file), wanted)
+        return schemas.Answer(**await while_there(request, judged))
     except ImageError as error:
         raise refusal_of(error) from error
 
 
 @uploads.post("/detect/batch")
-async def detect_batch(judge: Judging, files: list[UploadFile]) -> schemas.Rows:
+async def detect_batch(request: Request, judge: Judging, files: list[UploadFile]) -> schemas.Rows:
     """Judge many pictures; one that cannot be read is a row with its error, the others are judged."""
-    rows = await judge.rows([await _upload(file) for file in files])
-    return schemas.Rows(results=[schemas.Row(**row) for row in rows])
+    request.app.state.gate.charge(request, len(files) - 1)
+    judged = judge.rows([await _upload(file) for file in files])
+    return schemas.Rows(results=[schemas.Row(**row) for row in await while_there(request, judged)])
 
 
 @keyed.get("/v1/models", responses={401: REFUSALS[401]})
@@ -112,9 +120,12 @@ def create_app(model: Model, limits: Limits | None = None, key: str = "") -> Fas
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.judge = Judge(model, gate.limits, figures)
-        yield
-        app.state.judge.close()
+        app.state.judge = judge = Judge(model, gate.limits, figures)
+        try:
+            await judge.start()
+            yield
+        finally:
+            judge.close()
 
     # FastAPI's own pages of documentation load their scripts from elsewhere: there are none here.
     app = FastAPI(
