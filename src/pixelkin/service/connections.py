@@ -68,8 +68,10 @@ class BoundedProtocol(H11Protocol):
             self._head.begin()
 
     def on_response_complete(self) -> None:
-        """Idle from now on."""
+        """Idle from now on; for the rest of a request that has its answer it waits as for a head."""
         self.idle_since = self.loop.time()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._head.begin()
         super().on_response_complete()
 
     def pause_writing(self) -> None:

@@ -54,7 +54,8 @@ class UploadRequest(Request):
                 )
                 return await parser.parse()
         except TimeoutError as error:
-            raise Refusal(SLOW, f"the upload took over {self.limits.seconds:g} s") from error
+            sentence = f"the upload took over {self.limits.seconds:g} s"
+            raise Refusal(SLOW, sentence, {"Connection": "close"}) from error
         except ClientDisconnect as error:
             raise Refusal(400, "the upload was broken off") from error
         except MultiPartException as error:
