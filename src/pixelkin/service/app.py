@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -45,10 +45,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 logger = logging.getLogger(__name__)
-shown_key = Depends(HTTPBearer(auto_error=False, description="Where the service was started with a key."))
+shown_key = Depends(HTTPBearer(auto_error=False, description="The key that the service was started with."))
 public = APIRouter()
-keyed = APIRouter(route_class=KeyedRoute, dependencies=[shown_key])
-uploads = APIRouter(route_class=UploadRoute, dependencies=[shown_key], prefix="/v1", responses=REFUSALS)
+keyed = APIRouter(route_class=KeyedRoute)
+uploads = APIRouter(route_class=UploadRoute, prefix="/v1", responses=REFUSALS)
 
 
 def judge_of(request: Request) -> Judge:
@@ -59,6 +59,7 @@ def judge_of(request: Request) -> Judge:
 
 Judging = Annotated[Judge, Depends(judge_of)]
 Flag = Annotated[bool, Form()]
+Files = Annotated[list[UploadFile], File(min_length=1)]
 
 
 @uploads.post("/detect", response_model_exclude_unset=True)
@@ -80,7 +81,7 @@ async def detect(
 
 
 @uploads.post("/detect/batch")
-async def detect_batch(request: Request, judge: Judging, files: list[UploadFile]) -> schemas.Rows:
+async def detect_batch(request: Request, judge: Judging, files: Files) -> schemas.Rows:
     """Judge many pictures; one that cannot be read is a row with its error, the others are judged."""
     request.app.state.gate.charge(request, len(files) - 1)
     judged = judge.rows([await _upload(file) for file in files])
@@ -95,7 +96,11 @@ def models(request: Request, judge: Judging) -> schemas.Models:
     return schemas.Models(models=[schemas.ModelFacts(**card)], limits=schemas.Taken(**limits))
 
 
-@keyed.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@keyed.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, 401: REFUSALS[401]},
+)
 def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4")
@@ -145,8 +150,9 @@ def create_app(model: Model, limits: Limits | None = None, key: str = "") -> Fas
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(Exception, _failed)
-    for router in (uploads, keyed, public):
-        app.include_router(router)
+    for router in (uploads, keyed):  # the key is checked by their routes, this is for the description
+        app.include_router(router, dependencies=[shown_key] if key else [])
+    app.include_router(public)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
 
