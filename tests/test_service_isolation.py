@@ -8,7 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from tiny import EXAMPLES
 
-from pixelkin.errors import ConfigError, ImageSizeError
+from pixelkin.errors import ConfigError, ImageSizeError, IsolationError
+from pixelkin.isolation import Isolated
 from pixelkin.model import load
 from pixelkin.service import judging
 from pixelkin.service.app import create_app
@@ -71,6 +72,19 @@ def test_more_killers_than_workers_only_make_others_wait(client):
     with ThreadPoolExecutor(len(names)) as pool:
         statuses = [answer.status_code for answer in pool.map(partial(detect, client), names)]
     assert statuses == [422] * 7 + [200] * 3
+
+
+def test_while_no_worker_can_be_started_it_is_503_and_afterwards_as_before(client, monkeypatch):
+    def fail(_):
+        raise IsolationError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Isolated, "_start", fail)
+        answer = detect(client, "crash.png")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.json() == {"error": "crash.png: no process to decode it could be started"}
+    assert detect(client, "a.png").status_code == 200
 
 
 def test_the_worker_s_own_lack_of_memory_is_a_sentence():
