@@ -162,6 +162,14 @@ def test_after_an_answer_a_trickle_of_the_next_request_is_bounded_too(impatient)
     assert seconds < 30
 
 
+def test_a_body_that_nobody_asked_for_is_not_waited_for_long(impatient):
+    with connect(impatient) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        told, seconds = everything_from(slow)
+    assert told.startswith(b"HTTP/1.1 200 ")
+    assert seconds < 30
+
+
 def test_what_is_not_http_is_a_sentence_without_words_of_the_inside(impatient):
     with connect(impatient) as odd:
         odd.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")  # TLS

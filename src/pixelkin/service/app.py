@@ -34,12 +34,13 @@ against anybody. Uploads are judged in memory: they are neither kept nor logged.
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Error, "description": about}
     for status, about in {
+        400: "The upload was broken off.",
         401: "The service wants a key.",
         408: "The upload took too long.",
         413: "Too many bytes, pixels or files.",
         415: "No image of a kind that is read here.",
-        422: "A damaged image, or not the fields of this request.",
-        429: "Too many requests of one client are in hand.",
+        422: "A damaged image, one that its decoder died of, or not the fields of this request.",
+        429: "Too many requests of one client are in hand, or it asks too often.",
         503: "Too many requests are in hand, or judging took too long.",
     }.items()
 }
