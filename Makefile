@@ -2,8 +2,10 @@
 PYTHON ?= python3
 DEMO = .venv-demo
 TEST = .venv
+AUDIT = .venv-audit
+OSV = https://api.osv.dev/v1/query
 
-.PHONY: demo test fast lint bench clean
+.PHONY: demo test fast lint bench audit sbom clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
@@ -29,6 +31,25 @@ bench: $(TEST)/ready
 	$(TEST)/bin/python benchmarks/service.py
 	$(TEST)/bin/python benchmarks/scan_scaling.py
 
+# Known weaknesses of the locked versions. "Error 1" if there are some, "Error 3" if nobody could be asked.
+# (Of PyPI's own list pip-audit leaves out what it does not find, and then finds nothing wrong.)
+audit: $(AUDIT)/ready
+	@mkdir -p dist && rm -f dist/audit.json
+	@$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict \
+	  --vulnerability-service osv --osv-url $(OSV) --format json --output dist/audit.json 2> dist/audit.log; \
+	status=$$?; test -s dist/audit.json || { echo "Nothing was audited: the advisories at $(OSV)" \
+	  "could not be asked. dist/audit.log says why." >&2; exit 3; }; \
+	cat dist/audit.log; exit $$status
+
+# What the service's container holds, as CycloneDX: the locked versions in an environment without tools.
+sbom: $(AUDIT)/ready
+	@mkdir -p dist && rm -rf $(AUDIT)/runtime
+	@$(PYTHON) -m venv --without-pip $(AUDIT)/runtime
+	@$(AUDIT)/bin/pip --python $(AUDIT)/runtime install --quiet --constraint constraints.txt ".[serve,provenance]"
+	@$(AUDIT)/bin/cyclonedx-py environment $(AUDIT)/runtime --pyproject pyproject.toml --output-reproducible \
+	  --output-file dist/sbom.json
+	@echo "The components of the service: dist/sbom.json"
+
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEMO)
@@ -41,5 +62,10 @@ $(TEST)/ready: pyproject.toml constraints.txt
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable ".[lab,test]"
 	@touch $@
 
+$(AUDIT)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --constraint constraints.txt --editable ".[audit]"
+	@touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) heatmaps
+	rm -rf $(DEMO) $(TEST) $(AUDIT) heatmaps

@@ -1,8 +1,8 @@
 """What the service does under load: images a second and times to an answer, by clients at once.
 
-    python benchmarks/service.py [--clients 1 8 64] [--seconds 10] [--model NAME_OR_FILE]
+    python benchmarks/service.py [--clients 1 8 64] [--seconds 10] [--model NAME_OR_FILE] [--images FILE...]
 
-Starts `pixelkin serve` on this machine's loopback, sends it the example images, and stops by itself.
+Starts `pixelkin serve` on this machine's loopback, sends it images, and stops by itself.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ PATIENCE = 120.0  # seconds for one answer
 def main() -> None:
     """Print one row of a table for each number of clients."""
     options = _options()
-    files = [(file.name, file.read_bytes()) for file in EXAMPLES]
+    files = [(file.name, file.read_bytes()) for file in options.images]
     print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}; {options.model}; ", end="")
-    print(f"{len(files)} example images; alone in the library: {_alone(options.model, files):.1f} images/s\n")
+    print(f"{len(files)} images; alone in the library: {_alone(options.model, files):.1f} images/s\n")
     print("| clients | answers | images/s | p50 ms | p95 ms | tiles a call |")
     print("|---:|---:|---:|---:|---:|---:|")
     with _service(options.model) as url:
@@ -110,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each level")
     parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--images", type=Path, nargs="+", default=EXAMPLES)
     return parser.parse_args()
 
 

@@ -21,9 +21,9 @@ KILLERS = {
 }
 
 
-def decode(data, name):
+def decode(data, name, **options):
     """As `pixelkin.images.decode`, but for names that a killer's word is in."""
     for word, kill in KILLERS.items():
         if word in Path(name).name:
             kill()
-    return images.decode(data, name)
+    return images.decode(data, name, **options)

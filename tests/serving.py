@@ -11,10 +11,17 @@ START_SECONDS = 60
 
 
 @contextmanager
-def running(*arguments, **environment):
+def running(*arguments, preexec_fn=None, start_new_session=False, **environment):
     """A served model; gives the process, with its address as ``url``, and stops it."""
     command = [sys.executable, "-m", "pixelkin", "serve", "--port=0", "--threads=1", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+        preexec_fn=preexec_fn,
+        start_new_session=start_new_session,
+    )
     process.told = []
     reader = Thread(target=lambda: process.told.extend(iter(process.stderr.readline, "")))
     reader.start()

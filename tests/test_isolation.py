@@ -69,6 +69,12 @@ def work(item):
     return item
 
 
+def raised(number):
+    """Sends its process a signal; the process that goes on."""
+    os.kill(os.getpid(), number)
+    return os.getpid()
+
+
 class Unstartable:
     """A function that no other process can load."""
 
@@ -116,6 +122,12 @@ def test_the_victim_of_an_item_before_it_is_tried_again_in_a_fresh_process():
     with Isolated(work, 1) as isolated:
         assert isolated.submit("poison").result(60) == "poison"
         assert isolated.submit("victim").result(60) == "victim"
+
+
+def test_a_signal_to_the_whole_group_is_the_parent_s_to_handle():
+    with Isolated(raised, 1) as isolated:
+        signals = signal.SIGTERM, signal.SIGINT, signal.SIGTERM
+        assert len({isolated.submit(number).result(60) for number in signals}) == 1
 
 
 def test_a_process_that_cannot_start_is_an_error_of_its_own():

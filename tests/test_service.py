@@ -272,6 +272,19 @@ def test_with_a_key_only_its_bearers_come_in(served):
     assert client.get("/").status_code == 200
 
 
+def test_a_key_may_have_any_letters(served):
+    client = served(key="Schlüssel")
+    shown = {"Authorization": "Bearer Schlüssel".encode()}
+    assert client.get("/v1/models", headers=shown).status_code == 200
+    assert client.get("/v1/models", headers={"Authorization": "Bearer Schlussel"}).status_code == 401
+
+
+def test_a_length_that_no_number_holds_is_taken_for_the_most(client):
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nx\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "9" * 5000}
+    assert client.post("/v1/detect", content=body, headers=headers).status_code == 415
+
+
 def test_models_tells_the_card_and_what_is_taken(client, model):
     said = client.get("/v1/models").json()
     (card,) = said["models"]

@@ -173,7 +173,8 @@ class Isolated(Generic[Item, Made]):
 
 def _work(connection: Connection, function: Callable[[Any], Any], limits: Limits) -> None:
     """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are the parent's to handle, who may finish first
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if SIZES.exists():
         own = int(SIZES.read_text().split()[0]) * resource.getpagesize()

@@ -21,7 +21,7 @@ from pixelkin.images import decode, from_pillow, from_pixels, read
 from pixelkin.judgement import conclude, look
 from pixelkin.models import DEFAULT, SHIPPED, folder
 from pixelkin.tiles import CHOICES, JOINS, sigmoid
-from pixelkin.types import Card, Picture, Pixels, Prediction
+from pixelkin.types import Card, Described, Picture, Pixels, Prediction
 
 CARD_KEY = "pixelkin.card"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -94,7 +94,9 @@ class Model:
         """
         return look(self.card, picture.pixels)
 
-    def conclude(self, picture: Picture, boxes: NDArray[np.int64], logits: NDArray[np.float64]) -> Prediction:
+    def conclude(
+        self, picture: Described, boxes: NDArray[np.int64], logits: NDArray[np.float64]
+    ) -> Prediction:
         """What the logits, shape (n,), of the tiles at ``boxes`` say of a picture."""
         said = conclude(self.card, logits)
         return Prediction(

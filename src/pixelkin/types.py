@@ -51,6 +51,26 @@ class Picture:
         return int(self.pixels.shape[1])
 
 
+class Described(Protocol):
+    """What an answer tells of a picture beside its verdict; a `Picture` has it, and more."""
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels, upright."""
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels, upright."""
+
+    @property
+    def format(self) -> str:
+        """Of the file, as `Picture.format`."""
+
+    @property
+    def frames(self) -> int:
+        """In the file."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Prediction:
     """What one model says of one picture.

@@ -27,7 +27,11 @@ def serve(
     max_megabytes: Annotated[int, typer.Option(min=1, help="Of one file, MiB.")] = 32,
     max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Of one picture.")] = 50,
     max_requests: Annotated[int, typer.Option(min=1, help="In hand at once; more are told to wait.")] = 256,
+    rate: Annotated[float, typer.Option(min=0, help="Files a minute of one address; 0 for any number.")] = 0,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for an upload, and for judging it.")] = 60,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0 for one a core.")] = 0,
+    decode_seconds: Annotated[float, typer.Option(min=0.1, help="That decoding one image may take.")] = 20,
+    decode_memory: Annotated[float, typer.Option(min=1, help="GiB that decoding one image may take.")] = 2,
 ) -> None:
     """Answer over HTTP, and show a web page. Uploads are neither kept nor logged."""
     from pixelkin.model import load
@@ -47,12 +51,17 @@ def serve(
         pixels=max_megapixels * 1_000_000,
         requests=max_requests,
         requests_of_one=max(1, max_requests // 2),
+        rate=rate,
         seconds=timeout,
+        head_seconds=min(timeout, Limits().head_seconds),
+        workers=workers,
+        look_seconds=decode_seconds,
+        look_memory=round(decode_memory * 1024 * MEBIBYTE),
     )
     if not (_is_loopback(host) or key):
         typer.echo(f"{host} is open to other machines, and no key is asked for: see --api-key-file", err=True)
     app = create_app(load(model or DEFAULT, threads), limits, key)
-    run(app, host, port, timeout, lambda url: typer.echo(f"Pixelkin is at {url} (Ctrl+C stops it)", err=True))
+    run(app, host, port, lambda url: typer.echo(f"Pixelkin is at {url} (Ctrl+C stops it)", err=True))
 
 
 def _key(file: Path | None) -> str:

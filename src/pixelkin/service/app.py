@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -22,10 +22,11 @@ from pixelkin.images import FORMATS
 from pixelkin.model import Model
 from pixelkin.service import schemas
 from pixelkin.service.headers import HEADERS, SecurityHeaders
-from pixelkin.service.judging import NAME_LENGTH, Judge, Upload, Wanted
+from pixelkin.service.judging import NAME_LENGTH, Judge
 from pixelkin.service.limits import Gate, Limits, Refusal, refusal_of
+from pixelkin.service.looking import Upload, Wanted
 from pixelkin.service.metrics import Measured, Metrics
-from pixelkin.service.uploads import KeyedRoute, UploadRoute
+from pixelkin.service.uploads import KeyedRoute, UploadRoute, while_there
 
 PAGE = Path(__file__).parent / "page"
 ABOUT = """Says of pictures whether they were generated. A verdict is an estimate, not proof; do not use it
@@ -33,21 +34,22 @@ against anybody. Uploads are judged in memory: they are neither kept nor logged.
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Error, "description": about}
     for status, about in {
+        400: "The upload was broken off.",
         401: "The service wants a key.",
         408: "The upload took too long.",
         413: "Too many bytes, pixels or files.",
         415: "No image of a kind that is read here.",
-        422: "A damaged image, or not the fields of this request.",
-        429: "Too many requests of one client are in hand.",
+        422: "A damaged image, one that its decoder died of, or not the fields of this request.",
+        429: "Too many requests of one client are in hand, or it asks too often.",
         503: "Too many requests are in hand, or judging took too long.",
     }.items()
 }
 
 logger = logging.getLogger(__name__)
-shown_key = Depends(HTTPBearer(auto_error=False, description="Where the service was started with a key."))
+shown_key = Depends(HTTPBearer(auto_error=False, description="The key that the service was started with."))
 public = APIRouter()
-keyed = APIRouter(route_class=KeyedRoute, dependencies=[shown_key])
-uploads = APIRouter(route_class=UploadRoute, dependencies=[shown_key], prefix="/v1", responses=REFUSALS)
+keyed = APIRouter(route_class=KeyedRoute)
+uploads = APIRouter(route_class=UploadRoute, prefix="/v1", responses=REFUSALS)
 
 
 def judge_of(request: Request) -> Judge:
@@ -58,25 +60,33 @@ def judge_of(request: Request) -> Judge:
 
 Judging = Annotated[Judge, Depends(judge_of)]
 Flag = Annotated[bool, Form()]
+Files = Annotated[list[UploadFile], File(min_length=1)]
 
 
 @uploads.post("/detect", response_model_exclude_unset=True)
 async def detect(
-    judge: Judging, file: UploadFile, heatmap: Flag = False, relation: Flag = False, evidence: Flag = False
+    request: Request,
+    judge: Judging,
+    file: UploadFile,
+    heatmap: Flag = False,
+    relation: Flag = False,
+    evidence: Flag = False,
 ) -> schemas.Answer:
     """Judge one picture; on request with its heat map, its neighbour relations, and what the file says."""
     wanted = Wanted(heatmap=heatmap, relation=relation, evidence=evidence)
     try:
-        return schemas.Answer(**await judge.judge(await _upload(file), wanted))
+        judged = judge.judge(await _upload(file), wanted)
+        return schemas.Answer(**await while_there(request, judged))
     except ImageError as error:
         raise refusal_of(error) from error
 
 
 @uploads.post("/detect/batch")
-async def detect_batch(judge: Judging, files: list[UploadFile]) -> schemas.Rows:
+async def detect_batch(request: Request, judge: Judging, files: Files) -> schemas.Rows:
     """Judge many pictures; one that cannot be read is a row with its error, the others are judged."""
-    rows = await judge.rows([await _upload(file) for file in files])
-    return schemas.Rows(results=[schemas.Row(**row) for row in rows])
+    request.app.state.gate.charge(request, len(files) - 1)
+    judged = judge.rows([await _upload(file) for file in files])
+    return schemas.Rows(results=[schemas.Row(**row) for row in await while_there(request, judged)])
 
 
 @keyed.get("/v1/models", responses={401: REFUSALS[401]})
@@ -87,7 +97,11 @@ def models(request: Request, judge: Judging) -> schemas.Models:
     return schemas.Models(models=[schemas.ModelFacts(**card)], limits=schemas.Taken(**limits))
 
 
-@keyed.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@keyed.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, 401: REFUSALS[401]},
+)
 def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4")
@@ -112,9 +126,12 @@ def create_app(model: Model, limits: Limits | None = None, key: str = "") -> Fas
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.judge = Judge(model, gate.limits, figures)
-        yield
-        app.state.judge.close()
+        app.state.judge = judge = Judge(model, gate.limits, figures)
+        try:
+            await judge.start()
+            yield
+        finally:
+            judge.close()
 
     # FastAPI's own pages of documentation load their scripts from elsewhere: there are none here.
     app = FastAPI(
@@ -134,8 +151,9 @@ def create_app(model: Model, limits: Limits | None = None, key: str = "") -> Fas
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(Exception, _failed)
-    for router in (uploads, keyed, public):
-        app.include_router(router)
+    for router in (uploads, keyed):  # the key is checked by their routes, this is for the description
+        app.include_router(router, dependencies=[shown_key] if key else [])
+    app.include_router(public)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
 

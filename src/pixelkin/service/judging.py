@@ -1,82 +1,84 @@
-"""From an upload to its row: decoding in threads, tiles through the batcher, explanations if wanted."""
+"""From an upload to its row: seen by a worker process, its tiles through the batcher, on wish a heat map."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pixelkin import provenance
-from pixelkin.errors import ImageError
-from pixelkin.images import decode
+from pixelkin import isolation
+from pixelkin.errors import ImageError, IsolationError, LostError
+from pixelkin.images import encode
+from pixelkin.isolation import Isolated
 from pixelkin.model import Model
 from pixelkin.scoring import Judged, record
 from pixelkin.service.batching import Batcher
-from pixelkin.service.limits import Limits, Refusal, check_bytes
+from pixelkin.service.limits import RETRY, Limits, Refusal, check_bytes
+from pixelkin.service.looking import VERDICT_ALONE, Looker, Seen, Upload, Wanted
 from pixelkin.service.metrics import Metrics
-from pixelkin.service.views import heat_view, relation_view
-from pixelkin.types import Picture, Pixels
+from pixelkin.service.views import heat_view
 
 OF_ONE_BATCH = 4  # files of one request that are judged at once: others come in between
 NAME_LENGTH = 255
-
-Looked = tuple[Picture, NDArray[np.int64], Pixels]  # the picture, where the model looks, those tiles
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One file as it was uploaded."""
-
-    name: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What an answer is to have beside the verdict."""
-
-    heatmap: bool = False
-    relation: bool = False
-    evidence: bool = False
 
 
 class Judge:
     """Judges uploads, several at once, by one model.
 
+    What touches an upload's bytes runs in processes of its own, which may crash, hang or run out of
+    memory at the cost of that upload.
+
     Args:
         model: that judges.
-        limits: of bytes, pixels, time and pictures at once.
+        limits: of bytes, pixels, time, memory and pictures at once.
         metrics: told what became of each file.
+
+    Raises:
+        ConfigError: impossible limits.
     """
 
     def __init__(self, model: Model, limits: Limits, metrics: Metrics) -> None:
         self.model = model
         self._limits, self._metrics = limits, metrics
+        self._workers = limits.workers or os.cpu_count() or 1
+        of_one = isolation.Limits(limits.look_seconds, limits.look_memory)
+        self._lookers = Isolated(Looker(model.card, limits.pixels), self._workers, of_one)
         self._batcher = Batcher(model.logits, on_batch=metrics.batches.observe)
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "pixelkin-decoding")
         self._places = asyncio.Semaphore(limits.pictures)
 
-    async def judge(self, upload: Upload, wanted: Wanted = Wanted()) -> dict[str, Any]:
+    async def start(self) -> None:
+        """Let every worker process start, and see a picture, before the first client comes.
+
+        Raises:
+            IsolationError: one cannot be started.
+        """
+        first = Upload("the first", encode(np.zeros((2, 2, 3), np.uint8), "PNG"))
+        looks = [self._lookers.submit((first, VERDICT_ALONE)) for _ in range(self._workers)]
+        await asyncio.gather(*map(asyncio.wrap_future, looks))
+
+    async def judge(self, upload: Upload, wanted: Wanted = VERDICT_ALONE) -> dict[str, Any]:
         """The row of one file, with what was wanted beside the verdict.
 
         Raises:
             ImageError: it cannot be judged.
-            Refusal: it took too long.
+            Refusal: it took too long, or there is no process to look at it.
         """
         try:
             async with asyncio.timeout(self._limits.seconds), self._places:
                 row = await self._judged(upload, wanted)
+        except LostError as error:
+            self._metrics.pictures.labels("lost").inc()
+            raise ImageError(f"{upload.name}: {error}") from error
         except ImageError:
             self._metrics.pictures.labels("unreadable").inc()
             raise
         except TimeoutError as error:
             self._metrics.pictures.labels("late").inc()
             raise Refusal(503, f"{upload.name}: not judged within {self._limits.seconds:g} s") from error
+        except IsolationError as error:
+            raise Refusal(503, f"{upload.name}: no process to decode it could be started", RETRY) from error
         self._metrics.pictures.labels(row["verdict"]).inc()
         return row
 
@@ -101,29 +103,16 @@ class Judge:
         return self._batcher.waiting()
 
     def close(self) -> None:
-        """Finish what waits, then stop the threads."""
+        """Finish the tiles that wait, then stop the processes."""
         self._batcher.close()
-        self._threads.shutdown()
+        self._lookers.close()
 
     async def _judged(self, upload: Upload, wanted: Wanted) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        picture, boxes, tiles = await loop.run_in_executor(self._threads, self._look, upload)
-        logits = await asyncio.wrap_future(self._batcher.submit(tiles))
-        prediction = self.model.conclude(picture, boxes, logits)
+        check_bytes(upload.name, upload.data, self._limits)
+        seen: Seen = await asyncio.wrap_future(self._lookers.submit((upload, wanted)))
+        logits = await asyncio.wrap_future(self._batcher.submit(seen.tiles))
+        prediction = self.model.conclude(seen, seen.boxes, logits)
         row: dict[str, Any] = record(Judged(upload.name, prediction), self.model)
         if wanted.heatmap:
-            row["heatmap"] = await loop.run_in_executor(self._threads, heat_view, prediction)
-        if wanted.relation:
-            row["relation"] = await loop.run_in_executor(self._threads, relation_view, picture.pixels)
-        if wanted.evidence:
-            row["evidence"] = await loop.run_in_executor(self._threads, _evidence, upload.data)
-        return row
-
-    def _look(self, upload: Upload) -> Looked:
-        check_bytes(upload.name, upload.data, self._limits)
-        picture = decode(upload.data, upload.name, most_pixels=self._limits.pixels)
-        return picture, *self.model.look(picture)
-
-
-def _evidence(data: bytes) -> list[dict[str, str]]:
-    return [{"about": about, "says": says} for about, says in provenance.evidence(data).lines()]
+            row["heatmap"] = await asyncio.to_thread(heat_view, prediction)
+        return row | seen.extras

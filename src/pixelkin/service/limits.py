@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from fastapi import HTTPException, Request
 
 from pixelkin.errors import ImageError, ImageKindError, ImageSizeError
+from pixelkin.service.rates import Rates, client_of
 
 FORM_OVERHEAD = 64 * 1024  # bytes of a request that are not its files'
 RETRY = {"Retry-After": "2"}
@@ -35,8 +37,14 @@ class Limits:
         seconds: that an upload may take, and after it each picture.
         requests: in hand at once, all clients together.
         requests_of_one: in hand at once, of one client's address.
+        rate: files of one client's address a minute, of which a minute's worth may come at once; 0 for any.
         waiting_bytes: of all requests in hand, as they arrived.
-        pictures: decoded at once; times ``pixels`` times 3 is the memory they take at the most.
+        pictures: judged at once; the tiles of each are in memory.
+        workers: processes that decode; 0 for one a core.
+        look_seconds: that decoding one picture may take.
+        look_memory: bytes that decoding one picture may take; held on Linux.
+        connections: open at once; beyond, the one that has been idle longest is closed.
+        head_seconds: from the first byte of a request, or an open connection, to the end of its headers.
     """
 
     file_bytes: int = 32 * 1024**2
@@ -46,8 +54,14 @@ class Limits:
     seconds: float = 60
     requests: int = 256
     requests_of_one: int = 128
+    rate: float = 0
     waiting_bytes: int = 1024**3
     pictures: int = 16
+    workers: int = 0
+    look_seconds: float = 20
+    look_memory: int = 2 * 1024**3
+    connections: int = 2048
+    head_seconds: float = 10
 
 
 class Gate:
@@ -62,6 +76,7 @@ class Gate:
         self.limits = limits
         self._key = key.encode()
         self._of_client: Counter[str] = Counter()
+        self._rates = Rates(limits.rate) if limits.rate else None
         self._bytes = 0
 
     @property
@@ -72,7 +87,8 @@ class Gate:
     def check_key(self, request: Request) -> None:
         """Refuse whoever does not show the key, where there is one."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(shown.strip().encode(), self._key)  # as long for a near miss as for any
+        sent = shown.strip().encode("latin-1")  # the bytes that came
+        same = hmac.compare_digest(sent, self._key)  # as long for a near miss as for any
         if self._key and not (scheme.lower() == "bearer" and same):
             sentence = "this service wants a key: send Authorization: Bearer KEY"
             raise Refusal(401, sentence, {"WWW-Authenticate": "Bearer"})
@@ -80,7 +96,7 @@ class Gate:
     @contextmanager
     def admit(self, request: Request, most_bytes: int) -> Iterator[None]:
         """Hold a place for an upload of ``most_bytes`` at the most, or refuse it."""
-        client = request.client.host if request.client else ""
+        client = _client(request)
         size = _declared(request, most_bytes)
         if size > most_bytes:
             raise too_many_bytes(most_bytes)
@@ -89,6 +105,7 @@ class Gate:
             raise Refusal(429, sentence, RETRY)
         if self.in_hand >= self.limits.requests or self._bytes + size > self.limits.waiting_bytes:
             raise Refusal(503, f"{self.in_hand} requests are in hand: ask again in a moment", RETRY)
+        self._check_rate(client)
         self._of_client[client] += 1
         self._bytes += size
         try:
@@ -97,6 +114,19 @@ class Gate:
             self._bytes -= size
             self._of_client[client] -= 1
             self._of_client += Counter()  # forgets clients that have nothing in hand
+
+    def charge(self, request: Request, files: int) -> None:
+        """Count files against the rate of whoever sent them, beside the one that every upload counts as."""
+        if self._rates:
+            self._rates.take(_client(request), files)
+
+    def _check_rate(self, client: str) -> None:
+        if not self._rates:
+            return
+        if wait := math.ceil(self._rates.wait(client)):
+            sentence = f"over {self.limits.rate:g} files of yours a minute: ask again in {wait} s"
+            raise Refusal(429, sentence, {"Retry-After": str(wait)})
+        self._rates.take(client)
 
 
 def too_many_bytes(most: int) -> Refusal:
@@ -123,7 +153,11 @@ def refusal_of(error: ImageError) -> Refusal:
 def _declared(request: Request, most_bytes: int) -> int:
     """Bytes that a request announces; as many as it may have where it announces none."""
     length = request.headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else most_bytes
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else most_bytes
+
+
+def _client(request: Request) -> str:
+    return client_of(request.client.host if request.client else "")
 
 
 def _mebibytes(count: int) -> str:

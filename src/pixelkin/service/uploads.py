@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -19,6 +19,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 MOST_FIELDS, FIELD_BYTES = 16, 1024
 SLOW = 408
 DRAIN_SECONDS = 5
+
+Made = TypeVar("Made")
 
 
 class InMemoryParser(MultiPartParser):
@@ -52,7 +54,8 @@ class UploadRequest(Request):
                 )
                 return await parser.parse()
         except TimeoutError as error:
-            raise Refusal(SLOW, f"the upload took over {self.limits.seconds:g} s") from error
+            sentence = f"the upload took over {self.limits.seconds:g} s"
+            raise Refusal(SLOW, sentence, {"Connection": "close"}) from error
         except ClientDisconnect as error:
             raise Refusal(400, "the upload was broken off") from error
         except MultiPartException as error:
@@ -108,6 +111,28 @@ class UploadRoute(KeyedRoute):
                 raise
 
         return admitted
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, Made]) -> Made:
+    """What ``work`` comes to; it is given up once the client of a request, read to its end, has left.
+
+    Raises:
+        Refusal: it has.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Refusal(400, "the client left before its answer")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _drain(request: Request, most: int) -> None:
