@@ -1,0 +1,180 @@
+"""What it takes to be judged wrongly: docs/limits.json, and the tables of docs/limits.md, in one command.
+
+    python benchmarks/limits.py --images corpus/wild-dev [--model MODEL] [--per-source 25] [--workers N]
+
+``--images`` is a labelled folder of sources that the model never saw. Without it the tables are made anew of
+what was measured before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from evasions import EVASIONS, INFORMED, Evasion, Target, psnr
+from gradient import network_of, uphill
+from limits_page import page
+from machine import described
+
+from pixelkin.data import at_most, find_samples, picture_of
+from pixelkin.images import from_pixels
+from pixelkin.lab.detectors.base import Detector
+from pixelkin.metrics import auc
+from pixelkin.model import Model, load
+from pixelkin.models import DEFAULT, SHIPPED, folder
+from pixelkin.processes import mapped
+from pixelkin.types import Card, Sample, Verdict
+
+RECORD, PAGE = "limits.json", "limits.md"
+GOOD = 30.0  # dB: an edit that loses less is one that nobody minds
+BEST = Evasion("the best of these edits", f"of at least {GOOD:g} dB", lambda it: it.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a model says of one picture after one evasion; ``psnr`` is None where pixels have moved."""
+
+    verdict: Verdict
+    logit: float
+    psnr: float | None
+
+
+Rows = list[Seen]  # of one picture: what became of it by each of EVASIONS, in their order
+
+
+def main() -> None:
+    """Measure, if there are images, and make the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=Path, help="labelled folder")
+    parser.add_argument("--model", default=DEFAULT, help="name of a shipped model, or an .onnx file")
+    parser.add_argument("--per-source", type=int, default=25, help="pictures of each source at the most")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 for this one")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs")
+    asked = parser.parse_args()
+    if asked.images:
+        record = measured(asked.images, asked.model, asked.per_source, asked.workers)
+        (asked.docs / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    record = json.loads((asked.docs / RECORD).read_text("utf-8"))
+    file = asked.docs / PAGE
+    file.write_text(page(file.read_text("utf-8"), record), "utf-8")
+
+
+def measured(root: Path, model: str, per_source: int, workers: int = 0) -> dict[str, Any]:
+    """What `limits_page.page` tells: the model, the pictures, and a row for each evasion.
+
+    Args:
+        root: labelled folder.
+        model: name of a shipped model, or an .onnx file.
+        per_source: pictures of each source at the most.
+        workers: processes; 0 for this one.
+    """
+    samples = at_most(find_samples(root), per_source)
+    seen = []
+    for place, rows in enumerate(mapped(partial(judged, root, model), samples, workers), 1):
+        seen.append(rows)
+        print(f"{place} of {len(samples)}", end="\r", file=sys.stderr, flush=True)
+    labels = [int(sample.label or 0) for sample in samples]
+    by_evasion = [(each, [rows[place] for rows in seen]) for place, each in enumerate(EVASIONS)]
+    clean = by_evasion[0][1]
+    by_evasion.append((BEST, [_best(rows, label) for rows, label in zip(seen, labels, strict=True)]))
+    loaded, _ = _loaded(model)
+    return {
+        "machine": described(),
+        "model": _facts(loaded.card) | {"sha256": loaded.sha256},
+        "images": {"name": root.resolve().name, "sources": _counts(samples)},
+        "evasions": [_told(each, rows, clean, labels) for each, rows in by_evasion],
+    }
+
+
+def judged(root: Path, model: str, sample: Sample) -> Rows:
+    """What a model says of one picture after each of `EVASIONS`."""
+    loaded, network = _loaded(model)
+    picture = picture_of(root, sample)
+    signs = uphill(network, loaded, picture)
+    target = Target(picture.pixels, sample.path, -signs if sample.label else signs)
+    rows = []
+    for evasion in EVASIONS:
+        pixels = evasion.change(target)
+        said = loaded.detect(from_pixels(pixels))
+        rows.append(Seen(said.verdict, said.logit, psnr(target.pixels, pixels) if evasion.aligned else None))
+    return rows
+
+
+@cache
+def _loaded(name: str) -> tuple[Model, Detector]:
+    """A model on one thread, and its network; once a process."""
+    torch.set_num_threads(1)
+    path = folder() / SHIPPED[name].file if name in SHIPPED else Path(name)
+    model = load(path, threads=1)
+    return model, network_of(path.read_bytes(), model)
+
+
+def _best(rows: Rows, label: int) -> Seen:
+    """What somebody gets who tries every edit on the model and keeps the best that loses little."""
+    tried = [
+        row
+        for evasion, row in zip(EVASIONS, rows, strict=True)
+        if evasion.family != INFORMED and (row.psnr is None or row.psnr >= GOOD)
+    ]
+    return min(tried, key=lambda row: row.logit if label else -row.logit)
+
+
+def _told(evasion: Evasion, rows: Rows, clean: Rows, labels: Sequence[int]) -> dict[str, Any]:
+    """A row of the record: counts of verdicts by the truth, and means."""
+    logits, before = (np.array([row.logit for row in each]) for each in (rows, clean))
+    truth = np.array(labels)
+    finite = [row.psnr for row in rows if row.psnr is not None and math.isfinite(row.psnr)]
+    return {
+        "family": evasion.family,
+        "name": evasion.name,
+        "psnr": round(float(np.mean(finite)), 1) if evasion.aligned and finite else None,
+        "auc": round(float(auc(logits, truth)), 4),
+        "generated": _verdicts(row for row, label in zip(rows, labels, strict=True) if label),
+        "caught": _verdicts(
+            row
+            for row, was, label in zip(rows, clean, labels, strict=True)
+            if label and was.verdict is Verdict.GENERATED
+        ),
+        "photographs": _verdicts(row for row, label in zip(rows, labels, strict=True) if not label),
+        "moved": {
+            name: round(float((logits - before)[truth == label].mean()), 2)
+            for name, label in (("generated", 1), ("photographs", 0))
+        },
+    }
+
+
+def _verdicts(rows: Iterable[Seen]) -> dict[str, int]:
+    counts = Counter(row.verdict for row in rows)
+    return {str(verdict): counts[verdict] for verdict in Verdict}
+
+
+def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
+    """Photographs and generated images of each source."""
+    return {
+        source: {
+            name: sum(sample.source == source and sample.label == label for sample in samples)
+            for name, label in (("photographs", 0), ("generated", 1))
+        }
+        for source in sorted({sample.source for sample in samples})
+    }
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    names = ("name", "version", "choice", "tile", "most_tiles", "real_below", "generated_above")
+    return {name: getattr(card, name) for name in names}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The parts of docs/limits.md that `limits.py` measured; the words around them are a person's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from performance_page import table
+from scipy.stats import binomtest
+
+from pixelkin.lab.pages import filled
+
+Record = Mapping[str, Any]
+VERDICTS = ("generated", "uncertain", "real")
+PREVALENCES = (0.01, 0.1, 0.5)  # shares of generated pictures among those judged
+EXAMPLE = 10_000  # pictures of the worked example
+AS_MET = {  # family and name of an evasion, and what pictures are then
+    ("as it is", "-"): "as they were published",
+    ("JPEG, quality", "75"): "saved again as JPEG 75",
+    ("shared", "x 0.75, JPEG 80, JPEG 70"): "shared on the web twice",
+}
+HEADS = (
+    "change",
+    "called so",
+    "withheld",
+    "called real",
+    "of the caught still called so",
+    "of the caught called real",
+    "photographs called generated",
+    "AUC",
+    "logit of generated",
+    "logit of photographs",
+    "PSNR, dB",
+)
+
+
+def page(text: str, record: Record) -> str:
+    """The page with its measured parts made anew.
+
+    Args:
+        text: the page as it stands.
+        record: what ``limits.json`` holds.
+
+    Raises:
+        DataError: the marks of a part are not there.
+    """
+    for name, lines in {"set": _set, "worth": _worth, "evasions": _evasions}.items():
+        begin, end = f"<!-- {name}: made by benchmarks/limits.py -->", f"<!-- {name}: end -->"
+        text = filled(text, begin, end, lines(record))
+    return text
+
+
+def worth(caught: float, false: float, prevalence: float) -> float:
+    """The share of verdicts "generated" that are right: the positive predictive value, by Bayes' rule.
+
+    Args:
+        caught: share of generated pictures that get the verdict.
+        false: share of photographs that do.
+        prevalence: share of generated pictures among those judged.
+    """
+    right, wrong = prevalence * caught, (1 - prevalence) * false
+    return right / (right + wrong) if right + wrong else float("nan")
+
+
+def _set(record: Record) -> Iterator[str]:
+    model, images = record["model"], record["images"]
+    counts = {
+        name: sum(each[name] for each in images["sources"].values()) for name in ("photographs", "generated")
+    }
+    yield (
+        f"{record['machine']['date']}, model {model['name']}, version {model['version']} "
+        f"(`{model['sha256'][:8]}`), {counts['photographs']} photographs and {counts['generated']} generated "
+        f"images of `{images['name']}`: {', '.join(images['sources'])}."
+    )
+
+
+def _worth(record: Record) -> Iterator[str]:
+    found = {(row["family"], row["name"]): row for row in record["evasions"]}
+    heads = ["pictures are", "generated called so", "photographs called so"]
+    heads += [f"right at {share:.0%}" for share in PREVALENCES]
+    yield from table(heads, [_worth_row(words, found[key]) for key, words in AS_MET.items()])
+    yield _example(found[next(iter(AS_MET))])
+
+
+def _worth_row(words: str, row: Record) -> list[str]:
+    of_generated, of_photographs = _share(row["generated"]), _share(row["photographs"])
+    caught, (false, least, most) = of_generated[0], of_photographs
+    values = [
+        f"{_percent(worth(caught, false, p))} ({_percent(worth(caught, most, p))}-"
+        f"{_percent(worth(caught, least, p))})"
+        for p in PREVALENCES
+    ]
+    shares = [f"{_percent(v)} ({_percent(a)}-{_percent(b)})" for v, a, b in (of_generated, of_photographs)]
+    return [words, *shares, *values]
+
+
+def _example(row: Record) -> str:
+    """The positive predictive value at 1 % in counts."""
+    caught, false = _share(row["generated"])[0], _share(row["photographs"])[0]
+    generated = round(EXAMPLE * PREVALENCES[0])
+    hits, errors = round(generated * caught), round((EXAMPLE - generated) * false)
+    right = f"{hits / (hits + errors):.0%}" if hits + errors else "none"
+    return (
+        f"In counts: of {EXAMPLE:,} pictures as they were published, of which {generated} are generated, it "
+        f"calls {hits} of these generated, and {errors} of the {EXAMPLE - generated:,} photographs. Of "
+        f"{hits + errors} verdicts *generated* {right} are right, and {generated - hits} generated pictures "
+        "are not among them."
+    )
+
+
+def _evasions(record: Record) -> Iterator[str]:
+    yield from table(HEADS, [_evasion(row) for row in record["evasions"]])
+
+
+def _evasion(row: Record) -> list[str]:
+    name = f"{row['family']} {row['name']}".removesuffix(" -")
+    of_all = [_percent(_of(row["generated"], verdict)) for verdict in VERDICTS]
+    of_caught = [_percent(_of(row["caught"], verdict)) for verdict in ("generated", "real")]
+    moved = [f"{row['moved'][label]:+.2f}" for label in ("generated", "photographs")]
+    quality = "-" if row["psnr"] is None else f"{row['psnr']:.1f}"
+    false = _percent(_of(row["photographs"], "generated"))
+    return [name, *of_all, *of_caught, false, f"{100 * row['auc']:.1f}", *moved, quality]
+
+
+def _of(counts: Mapping[str, int], verdict: str) -> float:
+    total = sum(counts.values())
+    return counts[verdict] / total if total else float("nan")
+
+
+def _share(counts: Mapping[str, int]) -> tuple[float, float, float]:
+    """The share that is called generated, and its 95 % interval by Wilson's score."""
+    within = binomtest(counts["generated"], sum(counts.values())).proportion_ci(0.95, "wilson")
+    return _of(counts, "generated"), float(within.low), float(within.high)
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.0f}"
