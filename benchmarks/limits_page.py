@@ -22,11 +22,11 @@ AS_MET = {  # family and name of an evasion, and what pictures are then
 }
 HEADS = (
     "change",
-    "called so",
+    "generated called so",
     "withheld",
     "called real",
-    "of the caught still called so",
-    "of the caught called real",
+    "of the caught still caught",
+    "called real",
     "photographs called generated",
     "AUC",
     "logit of generated",
@@ -78,7 +78,7 @@ def _set(record: Record) -> Iterator[str]:
 def _worth(record: Record) -> Iterator[str]:
     found = {(row["family"], row["name"]): row for row in record["evasions"]}
     heads = ["pictures are", "generated called so", "photographs called so"]
-    heads += [f"right at {share:.0%}" for share in PREVALENCES]
+    heads += [f"right if {_percent(share)} % are generated" for share in PREVALENCES]
     yield from table(heads, [_worth_row(words, found[key]) for key, words in AS_MET.items()])
     yield _example(found[next(iter(AS_MET))])
 
@@ -96,16 +96,17 @@ def _worth_row(words: str, row: Record) -> list[str]:
 
 
 def _example(row: Record) -> str:
-    """The positive predictive value at 1 % in counts."""
-    caught, false = _share(row["generated"])[0], _share(row["photographs"])[0]
-    generated = round(EXAMPLE * PREVALENCES[0])
+    """What a verdict is worth at the least prevalence, in counts."""
+    share = PREVALENCES[0]
+    caught, (false, _, most) = _share(row["generated"])[0], _share(row["photographs"])
+    generated = round(EXAMPLE * share)
     hits, errors = round(generated * caught), round((EXAMPLE - generated) * false)
-    right = f"{hits / (hits + errors):.0%}" if hits + errors else "none"
     return (
-        f"In counts: of {EXAMPLE:,} pictures as they were published, of which {generated} are generated, it "
-        f"calls {hits} of these generated, and {errors} of the {EXAMPLE - generated:,} photographs. Of "
-        f"{hits + errors} verdicts *generated* {right} are right, and {generated - hits} generated pictures "
-        "are not among them."
+        f"In counts: of {EXAMPLE:,} pictures as they were published, {generated} of them generated, it calls "
+        f"{hits} of these generated and misses {generated - hits}, and calls {errors:,} of "
+        f"{EXAMPLE - generated:,} photographs generated. Of {hits + errors:,} verdicts *generated* "
+        f"{_percent(worth(caught, false, share))} % are right; {_percent(worth(caught, most, share))} % would "
+        f"be, if photographs are called so as often as the interval allows ({_percent(most)} %)."
     )
 
 

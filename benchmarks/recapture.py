@@ -13,7 +13,7 @@ GRID = 0.97  # periods of the screen's cells a pixel of the camera, just off one
 BARS, LINES = 0.12, 0.06  # how deep the cells' coloured columns and their rows are, of the light
 LEAN = 0.02  # that each corner may be off, of the sides
 ANGLES = (15, 75, 0, 45)  # degrees of the screens of cyan, magenta, yellow and black, as printers turn them
-SHARPNESS = 2.5  # a dot's edge, in coverage a unit of its threshold: the lower, the more ink has spread
+EDGE = 0.2  # of a dot, in units of its threshold: where ink has spread and the scanner blends it with paper
 
 
 def screen(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -69,7 +69,7 @@ def halftone(pixels: Pixels, cell: float) -> Pixels:
     y, x = _axes(*white.shape)
     for place, angle in enumerate(ANGLES):
         ink = 1 - white if place == 3 else 1 - colour[..., place] / np.maximum(white, 1 / 255)
-        covered = np.clip(0.5 + SHARPNESS * (ink - _threshold(x, y, cell, angle)), 0, 1)
+        covered = np.clip((ink * (1 + EDGE) - _threshold(x, y, cell, angle)) / EDGE, 0, 1)
         channels = slice(None) if place == 3 else slice(place, place + 1)
         paper[..., channels] *= (1 - covered)[..., None]
     return _bytes(paper)
@@ -87,11 +87,12 @@ def _cells(warp: NDArray[np.float64], height: int, width: int, phase: Floats) ->
 
 
 def _threshold(x: Floats, y: Floats, cell: float, angle: float) -> Floats:
-    """The coverage, 0..1, from which on each place is inked; least at the middles of the dots."""
+    """The coverage, 0..1, from which on each place is inked; least at the middles of the diamond dots."""
     turn = np.deg2rad(np.float32(angle))
     across, along = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    waves = np.cos(2 * np.pi * across / cell) + np.cos(2 * np.pi * along / cell)
-    return 0.5 - waves / 4
+    # The mean of two even spreads of 0..1, by the share of lesser ones: as much is inked as is asked for.
+    far = (np.abs(2 * (across / cell % 1) - 1) + np.abs(2 * (along / cell % 1) - 1)) / 2
+    return np.where(far < 0.5, 2 * far**2, 1 - 2 * (1 - far) ** 2)
 
 
 def _axes(height: int, width: int) -> tuple[Floats, Floats]:
