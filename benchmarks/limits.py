@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from evasions import EVASIONS, INFORMED, Evasion, Target, psnr
+from evasions import EVASIONS, INFORMED, Target, psnr
 from gradient import network_of, uphill
 from limits_page import page
 from machine import described
+from numpy.typing import NDArray
 
 from pixelkin.data import at_most, find_samples, picture_of
 from pixelkin.images import from_pixels
@@ -37,7 +38,7 @@ from pixelkin.types import Card, Sample, Verdict
 
 RECORD, PAGE = "limits.json", "limits.md"
 GOOD = 30.0  # dB: an edit that loses less is one that nobody minds
-BEST = Evasion("the best of these edits", f"of at least {GOOD:g} dB", lambda it: it.pixels)
+BEST = "the best of these edits", f"of at least {GOOD:g} dB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,6 @@ class Seen:
     verdict: Verdict
     logit: float
     psnr: float | None
-
-
-Rows = list[Seen]  # of one picture: what became of it by each of EVASIONS, in their order
 
 
 def main() -> None:
@@ -85,21 +83,23 @@ def measured(root: Path, model: str, per_source: int, workers: int = 0) -> dict[
     for place, rows in enumerate(mapped(partial(judged, root, model), samples, workers), 1):
         seen.append(rows)
         print(f"{place} of {len(samples)}", end="\r", file=sys.stderr, flush=True)
-    labels = [int(sample.label or 0) for sample in samples]
-    by_evasion = [(each, [rows[place] for rows in seen]) for place, each in enumerate(EVASIONS)]
-    clean = by_evasion[0][1]
-    by_evasion.append((BEST, [_best(rows, label) for rows, label in zip(seen, labels, strict=True)]))
+    generated = np.array([sample.label == 1 for sample in samples])
+    by_evasion = list(zip(*seen, strict=True))
+    names = [*((each.family, each.name) for each in EVASIONS), BEST]
     loaded, _ = _loaded(model)
     return {
         "machine": described(),
         "model": _facts(loaded.card) | {"sha256": loaded.sha256},
         "images": {"name": root.resolve().name, "sources": _counts(samples)},
-        "evasions": [_told(each, rows, clean, labels) for each, rows in by_evasion],
+        "evasions": [
+            {"family": family, "name": name} | _told(rows, by_evasion[0], generated)
+            for (family, name), rows in zip(names, by_evasion, strict=True)
+        ],
     }
 
 
-def judged(root: Path, model: str, sample: Sample) -> Rows:
-    """What a model says of one picture after each of `EVASIONS`."""
+def judged(root: Path, model: str, sample: Sample) -> list[Seen]:
+    """What a model says of one picture after each of `EVASIONS`, in order, and after the best of them."""
     loaded, network = _loaded(model)
     picture = picture_of(root, sample)
     signs = uphill(network, loaded, picture)
@@ -109,7 +109,7 @@ def judged(root: Path, model: str, sample: Sample) -> Rows:
         pixels = evasion.change(target)
         said = loaded.detect(from_pixels(pixels))
         rows.append(Seen(said.verdict, said.logit, psnr(target.pixels, pixels) if evasion.aligned else None))
-    return rows
+    return [*rows, _best(rows, -1 if sample.label else 1)]
 
 
 @cache
@@ -121,42 +121,35 @@ def _loaded(name: str) -> tuple[Model, Detector]:
     return model, network_of(path.read_bytes(), model)
 
 
-def _best(rows: Rows, label: int) -> Seen:
-    """What somebody gets who tries every edit on the model and keeps the best that loses little."""
+def _best(rows: Sequence[Seen], way: int) -> Seen:
+    """What somebody gets who tries every edit on the model; the truth is left by logits going ``way``."""
     tried = [
         row
         for evasion, row in zip(EVASIONS, rows, strict=True)
         if evasion.family != INFORMED and (row.psnr is None or row.psnr >= GOOD)
     ]
-    return min(tried, key=lambda row: row.logit if label else -row.logit)
+    return max(tried, key=lambda row: way * row.logit)
 
 
-def _told(evasion: Evasion, rows: Rows, clean: Rows, labels: Sequence[int]) -> dict[str, Any]:
-    """A row of the record: counts of verdicts by the truth, and means."""
+def _told(rows: Sequence[Seen], clean: Sequence[Seen], generated: NDArray[np.bool_]) -> dict[str, Any]:
+    """What became of all pictures by one evasion: counts of verdicts by the truth, and means."""
+    verdicts = np.array([row.verdict for row in rows])
+    caught = generated & np.array([row.verdict is Verdict.GENERATED for row in clean])
     logits, before = (np.array([row.logit for row in each]) for each in (rows, clean))
-    truth = np.array(labels)
-    finite = [row.psnr for row in rows if row.psnr is not None and math.isfinite(row.psnr)]
+    quality = [row.psnr for row in rows if row.psnr is not None and math.isfinite(row.psnr)]
+    labels = {"generated": generated, "photographs": ~generated}
     return {
-        "family": evasion.family,
-        "name": evasion.name,
-        "psnr": round(float(np.mean(finite)), 1) if evasion.aligned and finite else None,
-        "auc": round(float(auc(logits, truth)), 4),
-        "generated": _verdicts(row for row, label in zip(rows, labels, strict=True) if label),
-        "caught": _verdicts(
-            row
-            for row, was, label in zip(rows, clean, labels, strict=True)
-            if label and was.verdict is Verdict.GENERATED
-        ),
-        "photographs": _verdicts(row for row, label in zip(rows, labels, strict=True) if not label),
-        "moved": {
-            name: round(float((logits - before)[truth == label].mean()), 2)
-            for name, label in (("generated", 1), ("photographs", 0))
-        },
+        "psnr": round(float(np.mean(quality)), 1) if quality else None,
+        "auc": round(float(auc(logits, generated.astype(int))), 4),
+        "generated": _verdicts(verdicts[generated]),
+        "caught": _verdicts(verdicts[caught]),
+        "photographs": _verdicts(verdicts[~generated]),
+        "moved": {name: round(float((logits - before)[of].mean()), 2) for name, of in labels.items()},
     }
 
 
-def _verdicts(rows: Iterable[Seen]) -> dict[str, int]:
-    counts = Counter(row.verdict for row in rows)
+def _verdicts(given: Iterable[str]) -> dict[str, int]:
+    counts = Counter(given)
     return {str(verdict): counts[verdict] for verdict in Verdict}
 
 

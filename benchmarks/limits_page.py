@@ -101,12 +101,13 @@ def _example(row: Record) -> str:
     caught, (false, _, most) = _share(row["generated"])[0], _share(row["photographs"])
     generated = round(EXAMPLE * share)
     hits, errors = round(generated * caught), round((EXAMPLE - generated) * false)
+    right, least = (_percent(worth(caught, wrong, share)) for wrong in (false, most))
     return (
         f"In counts: of {EXAMPLE:,} pictures as they were published, {generated} of them generated, it calls "
         f"{hits} of these generated and misses {generated - hits}, and calls {errors:,} of "
-        f"{EXAMPLE - generated:,} photographs generated. Of {hits + errors:,} verdicts *generated* "
-        f"{_percent(worth(caught, false, share))} % are right; {_percent(worth(caught, most, share))} % would "
-        f"be, if photographs are called so as often as the interval allows ({_percent(most)} %)."
+        f"{EXAMPLE - generated:,} photographs generated. Of {hits + errors:,} verdicts *generated* {right} % "
+        f"are right; {least} % if photographs are called so as often as the interval allows "
+        f"({_percent(most)} %)."
     )
 
 

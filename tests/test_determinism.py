@@ -164,14 +164,21 @@ SLOW_WAYS = {
     "service": by_service,
     "server": by_server,
     "scan, one worker": lambda folder: by_scan(folder, workers=1, part=1000),
-    "scan on Ray": by_ray,
 }
-RAY_S_OWN = [
-    pytest.mark.filterwarnings(f"ignore::{kind}")
-    for kind in ("DeprecationWarning", "FutureWarning", "ResourceWarning")
-] + [pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-EVERY_WAY = [pytest.param(way, id=name) for name, way in WAYS.items()] + [
-    pytest.param(way, id=name, marks=[pytest.mark.slow, *RAY_S_OWN]) for name, way in SLOW_WAYS.items()
+RAY_S_OWN = (
+    "DeprecationWarning",
+    "FutureWarning",
+    "ResourceWarning",
+    "pytest.PytestUnraisableExceptionWarning",
+)
+EVERY_WAY = [
+    *(pytest.param(way, id=name) for name, way in WAYS.items()),
+    *(pytest.param(way, id=name, marks=pytest.mark.slow) for name, way in SLOW_WAYS.items()),
+    pytest.param(
+        by_ray,
+        id="scan on Ray",
+        marks=[pytest.mark.slow, *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in RAY_S_OWN)],
+    ),
 ]
 
 

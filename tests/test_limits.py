@@ -15,11 +15,13 @@ from PIL import Image
 from tiny import EXAMPLES
 
 from pixelkin import models
+from pixelkin.caution import CAUTION
 from pixelkin.errors import DataError, ParityError, WeightsError
 from pixelkin.images import from_pixels, read
 from pixelkin.model import Model
 
 DOCS = EXAMPLES.parent / "docs"
+CAUTIOUS = ("limits", "quickstart", "scale", "service", "model-card")
 PHOTO = read(EXAMPLES / "photo-chelsea.png").pixels
 DATA = {name: (models.folder() / shipped.file).read_bytes() for name, shipped in models.SHIPPED.items()}
 
@@ -51,6 +53,11 @@ def test_the_page_of_limits_is_what_was_measured(record):
 def test_the_page_tells_of_the_model_that_ships(record):
     default = models.SHIPPED[models.DEFAULT]
     assert record["model"]["sha256"] == default.sha256, "measure it: python benchmarks/limits.py --images DIR"
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in CAUTIOUS)])
+def test_pages_that_tell_of_verdicts_say_the_caution_in_its_words(page):
+    assert CAUTION.rstrip(".") in (DOCS.parent / page).read_text("utf-8")
 
 
 def test_a_page_without_its_marks_is_refused(record):
