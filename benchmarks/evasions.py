@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,9 +61,12 @@ def psnr(before: Pixels, after: Pixels) -> float:
     return 20 * math.log10(255) - 10 * math.log10(error) if error else math.inf
 
 
-def _chain(family: str, chain: str, name: str = "", *, aligned: bool = True) -> Evasion:
-    steps = degrade.parse(chain)
-    return Evasion(family, name or chain, lambda it: degrade.apply(steps, it.pixels, it.key), aligned)
+def _through(chain: str, pixels: Pixels, key: str) -> Pixels:
+    return degrade.apply(degrade.parse(chain), pixels, key)
+
+
+def _chain(family: str, chain: str, name: str, *, aligned: bool = True) -> Evasion:
+    return Evasion(family, name, lambda it: _through(chain, it.pixels, it.key), aligned)
 
 
 def _chains(family: str, step: str, *values: float) -> list[Evasion]:
@@ -80,27 +82,21 @@ def _off_grid(it: Target, by: int) -> Pixels:
 
 
 def _rephotographed(it: Target, scale: float) -> Pixels:
-    return degrade.apply(
-        degrade.parse(f"resize:{scale:g},{CAMERA}"), recapture.screen(it.pixels, chance(it.key)), it.key
-    )
+    seen = recapture.screen(it.pixels, degrade.chance(it.key))
+    return _through(f"resize:{scale:g},{CAMERA}", seen, it.key)
 
 
 def _printed(it: Target, cell: float) -> Pixels:
-    return degrade.apply(degrade.parse(SCANNER), recapture.halftone(it.pixels, cell), it.key)
+    return _through(SCANNER, recapture.halftone(it.pixels, cell), it.key)
 
 
 def _random_step(it: Target, levels: int) -> Pixels:
-    signs = chance(it.key).choice(np.array([-1, 1], np.int8), it.pixels.shape)
+    signs = degrade.chance(it.key).choice(np.array([-1, 1], np.int8), it.pixels.shape)
     return stepped(it.pixels, signs, levels)
 
 
 def _informed_step(it: Target, levels: int, then: str = "") -> Pixels:
-    return degrade.apply(degrade.parse(then), stepped(it.pixels, it.signs, levels), it.key)
-
-
-def chance(key: str) -> np.random.Generator:
-    """A generator that is the same for the same key, on any machine."""
-    return np.random.default_rng(np.frombuffer(hashlib.sha256(key.encode()).digest(), np.uint32))
+    return _through(then, stepped(it.pixels, it.signs, levels), it.key)
 
 
 EVASIONS = [

@@ -53,12 +53,20 @@ def uphill(network: Detector, model: Model, picture: Picture) -> NDArray[np.int8
         -1, 0 or 1, int8 (H, W, 3); 0 where no tile looks.
     """
     boxes, tiles = model.look(picture)
-    slopes, side = _slopes(network, torch.from_numpy(tiles)).numpy(), model.card.tile
+    slopes, side = slopes_of(network, torch.from_numpy(tiles)).numpy(), model.card.tile
     # Tiles overlap, and a small picture is repeated in its tile: what they show is gathered by its place.
     places = np.arange(picture.height * picture.width).reshape(picture.height, picture.width, 1)
     shown = np.stack([repeat_to(places[top:bottom, left:right], side) for top, left, bottom, right in boxes])
     total = [np.bincount(shown.ravel(), slopes[:, c].ravel(), places.size) for c in range(3)]
     return np.sign(np.stack(total, -1)).astype(np.int8).reshape(picture.pixels.shape)
+
+
+def slopes_of(network: Detector, tiles: Tensor) -> Tensor:
+    """The gradient of each tile's logit by its own samples, at uint8 tiles; both of shape (n, 3, H, W)."""
+    samples = tiles.float().requires_grad_()
+    network(network.normalise(samples)).sum().backward()
+    assert samples.grad is not None  # noqa: S101 - for the type checker
+    return samples.grad
 
 
 def stepped(pixels: Pixels, signs: NDArray[np.int8], levels: int) -> Pixels:
@@ -70,11 +78,3 @@ def stepped(pixels: Pixels, signs: NDArray[np.int8], levels: int) -> Pixels:
         levels: how far, grey levels of 255.
     """
     return np.clip(pixels + levels * signs.astype(np.int16), 0, 255).astype(np.uint8)
-
-
-def _slopes(network: Detector, tiles: Tensor) -> Tensor:
-    """The gradient of each tile's logit by its own samples, shape (n, 3, side, side), at uint8 tiles."""
-    samples = tiles.float().requires_grad_()
-    network(network.normalise(samples)).sum().backward()
-    assert samples.grad is not None  # noqa: S101 - for the type checker
-    return samples.grad

@@ -95,7 +95,7 @@ def test_slopes_are_what_a_small_step_along_them_gains(network):
     tiles = torch.from_numpy(
         np.stack([PHOTO[:96, :96], PHOTO[100:196, 100:196]]).transpose(0, 3, 1, 2).copy()
     )
-    slopes = gradient._slopes(network, tiles)
+    slopes = gradient.slopes_of(network, tiles)
     ahead, behind = (tiles.float() + way * 0.002 * slopes.sign() for way in (1, -1))
     with torch.inference_mode():
         gained = network(network.normalise(ahead)) - network(network.normalise(behind))
@@ -108,7 +108,7 @@ def test_slopes_of_all_tiles_are_gathered_where_their_samples_lie(network, model
     boxes, tiles = model.look(picture)
     total = np.zeros(picture.pixels.shape)
     for (top, left, bottom, right), slope in zip(
-        boxes, gradient._slopes(network, torch.from_numpy(tiles)), strict=True
+        boxes, gradient.slopes_of(network, torch.from_numpy(tiles)), strict=True
     ):
         height, width = (
             length if length >= model.card.tile else length - length % 2
