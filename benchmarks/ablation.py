@@ -1,9 +1,10 @@
-"""Train variants of a recipe for the same time each and compare them on sources that none has seen.
+"""Train variants of a recipe for the same processor time each and compare them on sources that none has seen.
 
     python benchmarks/ablation.py benchmarks/ablation.toml --set data=corpus/train --minutes 5 [NAME ...]
 
 The recipe's table ``[variants.NAME]`` holds what a variant changes. Each is timed first, then given as
-many crops as fit in its minutes, so that a cheaper network sees more of them. What is compared is the
+many crops as fit in its minutes of the training process, so that a cheaper network sees more of them and
+other work on the machine takes nothing from it. What is compared is the
 AUC of whole pictures (mean logit of a few tiles) of labelled folders, as they are and after two
 histories; the results are appended to a table as they come.
 """
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training, each")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, each, of processor time")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the recipe's")
     parser.add_argument(
         "--images", type=Path, action="append", default=[], help="labelled folder to compare on"
@@ -77,9 +78,9 @@ def compared(config: TrainConfig, minutes: float, sets: Mapping[str, Tiles], sto
         images = int(timed(config, store) * 60 * minutes / config.epochs) // config.batch * config.batch
         config = replace(config, images_per_epoch=images)
     losses: list[float] = []
-    began = time.monotonic()
+    began = time.process_time()
     train(config, store, on_progress=lambda progress: losses.append(progress.loss))
-    spent = time.monotonic() - began
+    spent = time.process_time() - began
     detector, _, _ = load_run(run, LAST)
     figures = {name: tiles.measured(detector) for name, tiles in sets.items()}
     return {
@@ -91,20 +92,25 @@ def compared(config: TrainConfig, minutes: float, sets: Mapping[str, Tiles], sto
 
 
 def timed(config: TrainConfig, store: Store) -> float:
-    """Crops a second of a recipe here, by a short run thrown away; its check of the data is kept."""
+    """Crops per second of processor time, by a short run thrown away; its check of the data is kept."""
     run, seen = Path(config.out), Path(config.out).with_name("timing")
     shutil.rmtree(seen, ignore_errors=True)
-    latest: list[Progress] = []
+    steps: list[tuple[int, float]] = []
+
+    def keep(progress: Progress) -> None:
+        steps.append((progress.step, time.process_time()))
+
     facts = run.parent / "data.json"
     for folder in (seen, run):
         folder.mkdir(parents=True, exist_ok=True)
         if facts.exists():
             shutil.copy(facts, folder / "data.json")
-    train(replace(config, out=str(seen)), store, minutes=WARM_UP, on_progress=latest.append)
+    train(replace(config, out=str(seen)), store, minutes=WARM_UP, on_progress=keep)
     if not facts.exists():
         shutil.copy(seen / "data.json", facts)
         shutil.copy(facts, run / "data.json")
-    return latest[-1].images_per_second
+    (first, began), (last, ended) = steps[0], steps[-1]
+    return config.batch * (last - first) / (ended - began)
 
 
 class Tiles:
