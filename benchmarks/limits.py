@@ -3,7 +3,7 @@
     python benchmarks/limits.py --images corpus/wild-dev [--model MODEL] [--per-source 25] [--workers N]
 
 ``--images`` is a labelled folder of sources that the model never saw. Without it the tables are made anew of
-what was measured before.
+what was measured before. A picture of 1.4 megapixels takes 3.3 seconds of one core.
 """
 
 from __future__ import annotations

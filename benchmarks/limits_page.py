@@ -26,7 +26,7 @@ HEADS = (
     "withheld",
     "called real",
     "of the caught still caught",
-    "called real",
+    "of the caught called real",
     "photographs called generated",
     "AUC",
     "logit of generated",
@@ -116,7 +116,7 @@ def _evasions(record: Record) -> Iterator[str]:
 
 
 def _evasion(row: Record) -> list[str]:
-    name = f"{row['family']} {row['name']}".removesuffix(" -")
+    name = f"{row['family']}: {row['name']}".removesuffix(": -")
     of_all = [_percent(_of(row["generated"], verdict)) for verdict in VERDICTS]
     of_caught = [_percent(_of(row["caught"], verdict)) for verdict in ("generated", "real")]
     moved = [f"{row['moved'][label]:+.2f}" for label in ("generated", "photographs")]
