@@ -15,11 +15,6 @@ Record = Mapping[str, Any]
 VERDICTS = ("generated", "uncertain", "real")
 PREVALENCES = (0.01, 0.1, 0.5)  # shares of generated pictures among those judged
 EXAMPLE = 10_000  # pictures of the worked example
-AS_MET = {  # family and name of an evasion, and what pictures are then
-    ("as it is", "-"): "as they were published",
-    ("JPEG, quality", "75"): "saved again as JPEG 75",
-    ("shared", "x 0.75, JPEG 80, JPEG 70"): "shared on the web twice",
-}
 HEADS = (
     "change",
     "generated called so",
@@ -64,26 +59,28 @@ def worth(caught: float, false: float, prevalence: float) -> float:
 
 
 def _set(record: Record) -> Iterator[str]:
-    model, images = record["model"], record["images"]
-    counts = {
-        name: sum(each[name] for each in images["sources"].values()) for name in ("photographs", "generated")
-    }
+    model, images = record["model"], record["met"]["images"]
     yield (
         f"{record['machine']['date']}, model {model['name']}, version {model['version']} "
-        f"(`{model['sha256'][:8]}`), {counts['photographs']} photographs and {counts['generated']} generated "
-        f"images of `{images['name']}`: {', '.join(images['sources'])}."
+        f"(`{model['sha256'][:8]}`), images of `{images['name']}`: {', '.join(images['sources'])}."
     )
 
 
 def _worth(record: Record) -> Iterator[str]:
-    found = {(row["family"], row["name"]): row for row in record["evasions"]}
     heads = ["pictures are", "generated called so", "photographs called so"]
     heads += [f"right if {_percent(share)} % are generated" for share in PREVALENCES]
-    yield from table(heads, [_worth_row(words, found[key]) for key, words in AS_MET.items()])
-    yield _example(found[next(iter(AS_MET))])
+    yield f"{_counted(record['met'])}:"
+    yield ""
+    rows = record["met"]["rows"]
+    yield from table(heads, [_worth_row(row) for row in rows])
+    yield _example(rows[0])
 
 
-def _worth_row(words: str, row: Record) -> list[str]:
+def _counted(part: Record) -> str:
+    return f"{part['images']['photographs']} photographs and {part['images']['generated']} generated images"
+
+
+def _worth_row(row: Record) -> list[str]:
     of_generated, of_photographs = _share(row["generated"]), _share(row["photographs"])
     caught, (false, least, most) = of_generated[0], of_photographs
     values = [
@@ -91,8 +88,10 @@ def _worth_row(words: str, row: Record) -> list[str]:
         f"{_percent(worth(caught, least, p))})"
         for p in PREVALENCES
     ]
-    shares = [f"{_percent(v)} ({_percent(a)}-{_percent(b)})" for v, a, b in (of_generated, of_photographs)]
-    return [words, *shares, *values]
+    shares = [
+        f"{_percent(v, 1)} ({_percent(a, 1)}-{_percent(b, 1)})" for v, a, b in (of_generated, of_photographs)
+    ]
+    return [row["pictures"], *shares, *values]
 
 
 def _example(row: Record) -> str:
@@ -107,12 +106,14 @@ def _example(row: Record) -> str:
         f"{hits} of these generated and misses {generated - hits}, and calls {errors:,} of "
         f"{EXAMPLE - generated:,} photographs generated. Of {hits + errors:,} verdicts *generated* {right} % "
         f"are right; {least} % if photographs are called so as often as the interval allows "
-        f"({_percent(most)} %)."
+        f"({_percent(most, 1)} %)."
     )
 
 
 def _evasions(record: Record) -> Iterator[str]:
-    yield from table(HEADS, [_evasion(row) for row in record["evasions"]])
+    yield f"{_counted(record['evaded'])}:"
+    yield ""
+    yield from table(HEADS, [_evasion(row) for row in record["evaded"]["rows"]])
 
 
 def _evasion(row: Record) -> list[str]:
@@ -136,5 +137,5 @@ def _share(counts: Mapping[str, int]) -> tuple[float, float, float]:
     return _of(counts, "generated"), float(within.low), float(within.high)
 
 
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.0f}"
+def _percent(share: float, digits: int = 0) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.{digits}f}"
