@@ -15,7 +15,7 @@ from tiny import EXAMPLES, RECIPE, plant
 from tiny import settings as words
 
 from pixelkin import __version__, cli
-from pixelkin.cli.judging import CAUTION
+from pixelkin.caution import CAUTION
 from pixelkin.images import read
 from pixelkin.models import DEFAULT, SHIPPED
 

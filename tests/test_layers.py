@@ -8,7 +8,7 @@ import pytest
 import pixelkin
 
 LAYERS = [
-    {"errors"},
+    {"errors", "caution"},
     {"types", "config", "processes", "files", "parquet"},
     {"isolation"},
     {"images", "tiles", "metrics", "models", "modelfile", "archives"},

@@ -14,6 +14,7 @@ from PIL import Image
 from serving import running
 from tiny import EXAMPLES
 
+from pixelkin.caution import CAUTION
 from pixelkin.errors import ImageSizeError
 from pixelkin.images import read
 from pixelkin.model import load
@@ -140,6 +141,13 @@ def test_dropped_files_are_judged_as_on_the_command_line(page, service):
         assert verdict == str(said.verdict)
         assert abs(int(probability.removesuffix("%")) - 100 * said.probability) <= 0.51
     assert page.inner_text("#summary").startswith(f"{len(FILES)} images: ")
+
+
+def test_the_caution_stands_below_an_empty_page_and_above_the_verdicts_too(page):
+    assert page.inner_text("footer .caution") == CAUTION
+    drop(page, FILES[:1])
+    judged(page, 1)
+    assert page.inner_text(".reminder") == CAUTION
 
 
 def test_pasted_and_chosen_files_are_judged_too(page):

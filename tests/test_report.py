@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from tiny import EXAMPLES
 
 from pixelkin import cli, report
+from pixelkin.caution import CAUTION
 from pixelkin.errors import ConfigError
 from pixelkin.images import decode, encode, from_pixels, read
 from pixelkin.report import drawing
@@ -225,8 +226,9 @@ def test_the_command_writes_a_page_and_a_figure(run, tmp_path, file, photo):
         status, out, err = run("explain", photo, "-o", tmp_path / name, "--model", file)
         assert status == 0
         assert out.startswith(f"{tmp_path / name}: ")
-        assert "not proof" in err
+        assert err == CAUTION + "\n"
     assert "corner.png" in (tmp_path / "out.html").read_text()
+    assert CAUTION in (tmp_path / "out.html").read_text()
     assert read(tmp_path / "out.PNG").width == 1280
     assert len(list(tmp_path.iterdir())) == 2
 

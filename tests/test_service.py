@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from tiny import EXAMPLES
 
+from pixelkin.caution import CAUTION
 from pixelkin.errors import ImageError
 from pixelkin.images import decode
 from pixelkin.model import load
@@ -70,6 +71,7 @@ def test_detect_answers_what_the_command_line_says(client, model):
     assert answer.status_code == 200
     row = answer.json()
     expected = record(Judged(PHOTO.name, model.detect(PHOTO)), model)
+    assert row.pop("caution") == CAUTION
     assert list(row) == FIELDS
     assert row == expected | {key: pytest.approx(expected[key], abs=2e-6) for key in ("probability", "score")}
 
@@ -80,7 +82,7 @@ def test_a_heat_map_is_clear_where_no_tile_looked_and_lies_on_the_picture(client
     seen = ~np.isnan(model.detect(PHOTO).heatmap)
     assert heat.shape == (300, 451, 4)
     assert np.array_equal(heat[..., 3] == 255, seen)
-    assert set(row) == {*FIELDS, "heatmap"}
+    assert set(row) == {*FIELDS, "caution", "heatmap"}
 
 
 def test_explanations_of_a_large_picture_are_bounded(client):
@@ -137,6 +139,7 @@ def test_a_batch_has_a_row_for_every_file_in_order_whatever_is_among_them(client
     assert [row["path"] for row in rows] == ["0.bin", "1.bin", "2.bin", "3.bin"]
     assert [row["width"] for row in rows] == [451, None, 640, None]
     assert [row["error"] is None for row in rows] == [True, False, True, False]
+    assert answer.json()["caution"] == CAUTION
     assert rows[0]["probability"] == pytest.approx(detect(client, files[0]).json()["probability"], abs=2e-6)
     assert "not an image of a kind" in rows[1]["error"]
 
@@ -321,6 +324,11 @@ def test_what_is_not_there_is_a_sentence(client):
     assert client.get("/../../etc/passwd").status_code == 404
     assert client.get("/v1/nothing").json() == {"error": "GET /v1/nothing: not found"}
     assert client.get("/v1/detect").status_code in {404, 405}
+
+
+def test_the_api_and_the_page_say_the_caution_in_the_same_words(client):
+    assert CAUTION in client.get("/openapi.json").json()["info"]["description"]
+    assert client.get("/").text.count(f">{CAUTION}<") == 2
 
 
 def test_openapi_has_examples_and_every_refusal(client):

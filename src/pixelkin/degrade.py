@@ -177,11 +177,15 @@ def parse(chain: str) -> list[Step]:
     return steps
 
 
+def chance(words: str) -> np.random.Generator:
+    """A generator that draws the same for the same words, on any machine; they may be a file's name."""
+    seed = hashlib.sha256(words.encode("utf-8", "surrogateescape")).digest()
+    return np.random.default_rng(np.frombuffer(seed, np.uint32))
+
+
 def apply(steps: Sequence[Step], pixels: Pixels, key: str = "") -> Pixels:
     """``pixels`` after each step in turn; chance is drawn from ``key`` and the steps alone."""
-    drawn = f"{key}\0{','.join(f'{step.name}:{step.value}' for step in steps)}"
-    seed = hashlib.sha256(drawn.encode("utf-8", "surrogateescape")).digest()
-    rng = np.random.default_rng(np.frombuffer(seed, np.uint32))
+    rng = chance(f"{key}\0{','.join(f'{step.name}:{step.value}' for step in steps)}")
     for step in steps:
         kind = CHAINABLE[step.name]
         pixels = kind.function(pixels, step.value, *([rng] if kind.random else []))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelkin.types import Floats, Pixels
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Corners lie on even rows and columns, so that a tile has the grid phase of its picture.
 PHASE = 2
@@ -107,12 +109,12 @@ def in_words(side: int, most: int, join: str, choice: str = "spread") -> str:
     return f"at most {most} native-scale tiles of {side} px{which}, logits joined by {join}"
 
 
-def repeat_to(pixels: Pixels, side: int) -> Pixels:
+def repeat_to(pixels: NDArray[Scalar], side: int) -> NDArray[Scalar]:
     """``pixels`` (h, w, 3) repeated downwards and to the right to (side, side, 3); or cropped to it."""
     return repeat_up_to(pixels, side)[:side, :side]
 
 
-def repeat_up_to(pixels: Pixels, least: int) -> Pixels:
+def repeat_up_to(pixels: NDArray[Scalar], least: int) -> NDArray[Scalar]:
     """``pixels`` (h, w, 3), sides under ``least`` pixels repeated up to it, odd rests dropped first."""
     for axis in (0, 1):
         have = pixels.shape[axis]

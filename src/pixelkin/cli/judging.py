@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from pixelkin.caution import CAUTION
 from pixelkin.errors import ConfigError, DataError
 
 OK, SOME_UNREADABLE = 0, 1
-CAUTION = "A verdict is an estimate, not proof; see the model's card for how often it errs."
 
 
 def detect(

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from pixelkin.cli.judging import CAUTION, OK, SOME_UNREADABLE
+from pixelkin.caution import CAUTION
+from pixelkin.cli.judging import OK, SOME_UNREADABLE
 
 GIBIBYTE = 1024**3
 STOPPED = 130

@@ -7,7 +7,7 @@ with what stands in the repository.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,20 @@ def results(page: str, readings: Mapping[str, Any], record: Mapping[str, Trained
     Raises:
         DataError: the page lacks the two marks.
     """
-    if BEGIN not in page or END not in page:
-        raise DataError(f"the page has no part between {BEGIN} and {END}")
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
     entries = read_record() if record is None else record
-    made = "\n".join((BEGIN, *_figures(entries), "", *_deviations(entries, readings), END))
-    return before + made + after
+    return filled(page, BEGIN, END, [*_figures(entries), "", *_deviations(entries, readings)])
+
+
+def filled(page: str, begin: str, end: str, lines: Iterable[str]) -> str:
+    """``page`` with ``lines`` in place of what stood between two marks, which stay.
+
+    Raises:
+        DataError: the page lacks the two marks.
+    """
+    if begin not in page or end not in page:
+        raise DataError(f"the page has no part between {begin} and {end}")
+    before, _, rest = page.partition(begin)
+    return before + "\n".join((begin, *lines, end)) + rest.partition(end)[2]
 
 
 def write(docs: Path) -> None:

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pixelkin.caution import CAUTION
 from pixelkin.images import encode
 from pixelkin.report import drawing, words
 from pixelkin.report.content import Explained, Tile
@@ -173,7 +174,7 @@ def _text(sheet: Sheet, explained: Explained) -> None:
     for place, (name, told, note) in enumerate(
         (
             ("What the file says of itself", lines, words.CONTEXT if lines else words.NOTHING_SAID),
-            ("The model, and its limits", card, words.CAUTION),
+            ("The model, and its limits", card, CAUTION),
         )
     ):
         x = MARGIN + place * (COLUMN + GAP)

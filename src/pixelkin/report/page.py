@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from pixelkin import __version__
+from pixelkin.caution import CAUTION
 from pixelkin.images import encode
 from pixelkin.report import drawing, words
 from pixelkin.report.content import Explained, Tile
@@ -38,7 +39,7 @@ def page_html(explained: Explained) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n"
         f"<style>:root {{ --ramp: {drawing.css_ramp()} }}\n{STYLE.read_text('utf-8')}</style></head>\n"
-        f"<body><main>{body}\n<footer>Made by Pixelkin {escape(__version__)}. {escape(words.CAUTION)}"
+        f"<body><main>{body}\n<footer>Made by Pixelkin {escape(__version__)}. {escape(CAUTION)}"
         "</footer></main></body></html>\n"
     )
 
@@ -56,7 +57,7 @@ def _head(explained: Explained) -> str:
         f'<span style="left:{100 * said.probability:.2f}%"></span></div>'
         '<div class="ends"><span>real</span><span>probability of generated</span><span>generated</span></div>'
         f"<p>{escape(words.verdict_in_words(explained))}</p>"
-        f'<p class="soft">{escape(words.looked_at(explained))} {escape(words.CAUTION)}</p></header>'
+        f'<p class="soft">{escape(words.looked_at(explained))} {escape(CAUTION)}</p></header>'
     )
 
 

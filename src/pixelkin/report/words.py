@@ -8,10 +8,6 @@ from typing import Any
 from pixelkin.report.content import Explained
 from pixelkin.types import Card, Verdict
 
-CAUTION = (
-    "A verdict is an estimate, not proof. Never use it alone against a person; look at where the picture "
-    "comes from as well."
-)
 NOTHING_SAID = (
     "The file says nothing of how it was made. That is usual: most programs and services remove such fields."
 )

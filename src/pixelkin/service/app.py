@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from pixelkin import __version__
+from pixelkin.caution import CAUTION
 from pixelkin.errors import ImageError
 from pixelkin.images import FORMATS
 from pixelkin.model import Model
@@ -29,8 +30,8 @@ from pixelkin.service.metrics import Measured, Metrics
 from pixelkin.service.uploads import KeyedRoute, UploadRoute, while_there
 
 PAGE = Path(__file__).parent / "page"
-ABOUT = """Says of pictures whether they were generated. A verdict is an estimate, not proof; do not use it
-against anybody. Uploads are judged in memory: they are neither kept nor logged."""
+ABOUT = f"""Says of pictures whether they were generated. {CAUTION}
+Uploads are judged in memory: they are neither kept nor logged."""
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Error, "description": about}
     for status, about in {
@@ -76,7 +77,7 @@ async def detect(
     wanted = Wanted(heatmap=heatmap, relation=relation, evidence=evidence)
     try:
         judged = judge.judge(await _upload(file), wanted)
-        return schemas.Answer(**await while_there(request, judged))
+        return schemas.Answer(**await while_there(request, judged), caution=CAUTION)
     except ImageError as error:
         raise refusal_of(error) from error
 
@@ -86,7 +87,8 @@ async def detect_batch(request: Request, judge: Judging, files: Files) -> schema
     """Judge many pictures; one that cannot be read is a row with its error, the others are judged."""
     request.app.state.gate.charge(request, len(files) - 1)
     judged = judge.rows([await _upload(file) for file in files])
-    return schemas.Rows(results=[schemas.Row(**row) for row in await while_there(request, judged)])
+    rows = [schemas.Row(**row) for row in await while_there(request, judged)]
+    return schemas.Rows(results=rows, caution=CAUTION)
 
 
 @keyed.get("/v1/models", responses={401: REFUSALS[401]})

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from pixelkin.caution import CAUTION
 from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.types import Verdict
 
@@ -54,10 +55,13 @@ class Evidence(BaseModel):
 
 
 class Answer(Row):
-    """A row, with what was asked for beside it."""
+    """A row, the caution, and what was asked for beside it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE | {"evidence": []}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [EXAMPLE | {"caution": CAUTION, "evidence": []}]}
+    )
 
+    caution: str = Field(description="What to know before a verdict is used.")
     heatmap: str | None = Field(
         None, description="PNG as a data URI: where tiles say generated (red) or real (blue)."
     )
@@ -70,9 +74,12 @@ class Answer(Row):
 class Rows(BaseModel):
     """One row a file, in the order of the upload, unreadable ones too."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"results": [EXAMPLE, UNREADABLE]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"results": [EXAMPLE, UNREADABLE], "caution": CAUTION}]}
+    )
 
     results: list[Row]
+    caution: str = Field(description="What to know before a verdict is used.")
 
 
 class ModelFacts(BaseModel):

@@ -19,7 +19,7 @@ const csv = (table) =>
 
 export function save(kind, items, card) {
   const table = rows(items, card);
-  const [text, type] = kind === "csv" ? [csv(table), "text/csv"] : [`${JSON.stringify(table, null, 1)}\n`, "application/json"];
+  const [text, type] = kind === "csv" ? [csv(table), "text/csv"] : [`${JSON.stringify(table, FIELDS, 1)}\n`, "application/json"];
   const url = URL.createObjectURL(new Blob([text], { type }));
   element("a", { href: url, download: `pixelkin.${kind}` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
