@@ -11,6 +11,7 @@ import typer
 
 from pixelkin import __version__
 from pixelkin.cli import judging, measuring, scanning, serving, training
+from pixelkin.cli.stopping import ends_at_once
 from pixelkin.errors import PixelkinError
 
 NOT_DONE = 2
@@ -53,7 +54,8 @@ def _main(
 def main() -> None:
     """Entry point: what went wrong on purpose, or with a file, is a sentence and exit status 2."""
     try:
-        app()
+        with ends_at_once():
+            app()
     except (PixelkinError, OSError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise SystemExit(NOT_DONE) from error
