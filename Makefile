@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO = .venv-demo
 TEST = .venv
 
-.PHONY: demo test fast lint bench clean
+.PHONY: demo test fast lint bench release-check clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
@@ -28,6 +28,10 @@ bench: $(TEST)/ready
 	$(TEST)/bin/python benchmarks/performance.py
 	$(TEST)/bin/python benchmarks/service.py
 	$(TEST)/bin/python benchmarks/scan_scaling.py
+
+# Wheel and sdist, built, and run from fresh environments of every Python there is; a part of `make test`.
+release-check: $(TEST)/ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/pytest tests/test_release.py
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

@@ -11,10 +11,19 @@ START_SECONDS = 60
 
 
 @contextmanager
-def running(*arguments, **environment):
-    """A served model; gives the process, with its address as ``url``, and stops it."""
-    command = [sys.executable, "-m", "pixelkin", "serve", "--port=0", "--threads=1", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+def running(*arguments, program=(sys.executable, "-m", "pixelkin"), folder=None, **environment):
+    """A served model; gives the process, with its address as ``url``, and stops it.
+
+    Args:
+        arguments: of `pixelkin serve`, beside a free port and one thread.
+        program: that is run.
+        folder: that it is run in; None for this process's.
+        environment: over this process's.
+    """
+    command = [*map(str, program), "serve", "--port=0", "--threads=1", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=folder, env=os.environ | environment
+    )
     process.told = []
     reader = Thread(target=lambda: process.told.extend(iter(process.stderr.readline, "")))
     reader.start()
