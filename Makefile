@@ -5,7 +5,7 @@ TEST = .venv
 AUDIT = .venv-audit
 OSV = https://api.osv.dev/v1/query
 
-.PHONY: demo test fast lint bench audit sbom clean
+.PHONY: demo test fast lint bench release-check audit sbom clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
@@ -49,6 +49,10 @@ sbom: $(AUDIT)/ready
 	@$(AUDIT)/bin/cyclonedx-py environment $(AUDIT)/runtime --pyproject pyproject.toml --output-reproducible \
 	  --output-file dist/sbom.json
 	@echo "The components of the service: dist/sbom.json"
+
+# Wheel and sdist, built, and run from fresh environments of every Python there is; a part of `make test`.
+release-check: $(TEST)/ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/pytest tests/test_release.py
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

@@ -11,13 +11,28 @@ START_SECONDS = 60
 
 
 @contextmanager
-def running(*arguments, preexec_fn=None, start_new_session=False, **environment):
-    """A served model; gives the process, with its address as ``url``, and stops it."""
-    command = [sys.executable, "-m", "pixelkin", "serve", "--port=0", "--threads=1", *map(str, arguments)]
+def running(
+    *arguments,
+    program=(sys.executable, "-m", "pixelkin"),
+    folder=None,
+    preexec_fn=None,
+    start_new_session=False,
+    **environment,
+):
+    """A served model; gives the process, with its address as ``url``, and stops it.
+
+    Args:
+        arguments: of `pixelkin serve`, beside a free port and one thread.
+        program: that is run.
+        folder: that it is run in; None for this process's.
+        preexec_fn, start_new_session: as `subprocess.Popen` takes them.
+        environment: over this process's.
+    """
     process = subprocess.Popen(
-        command,
+        [*map(str, program), "serve", "--port=0", "--threads=1", *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
+        cwd=folder,
         env=os.environ | environment,
         preexec_fn=preexec_fn,
         start_new_session=start_new_session,

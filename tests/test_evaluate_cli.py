@@ -12,6 +12,7 @@ import pytest
 import torch
 import trees
 from test_cli import run  # noqa: F401 - a fixture
+from test_scan_process import heard
 from tiny import plant, settings
 
 from pixelkin import rows
@@ -121,7 +122,8 @@ def test_an_evaluation_stopped_at_any_point_goes_on_without_scoring_again(tmp_pa
         "rows._in_parts = functools.partial(slowly, plain=rows._in_parts)\n"
     )
     command, slow = evaluation(tmp_path / "set", tmp_path / "out")
-    begun = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    shown = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    begun = subprocess.Popen(command, env=slow, preexec_fn=heard, **shown)
     parts = tmp_path / "out" / "scores" / "clean.parts"
     deadline = time.monotonic() + 60
     while len(list(parts.glob("*.parquet"))) < 2 and time.monotonic() < deadline:

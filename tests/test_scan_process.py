@@ -35,6 +35,11 @@ def arguments(tmp_path):
     return plant(tmp_path / "data", IMAGES), "--model", model, "--workers", 2, "--part", 7
 
 
+def heard():
+    """A process that a shell runs in the background is started to ignore SIGINT, and all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def children_of(process):
     """Ids of the processes that a process started."""
     task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -80,7 +85,11 @@ def test_killed_at_any_moment_and_started_again_it_loses_and_doubles_nothing(tmp
 def test_told_to_stop_it_says_how_to_go_on_and_does(tmp_path, arguments, number):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        command(*arguments, "--out", out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*arguments, "--out", out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heard,
     )
     until = time.monotonic() + PATIENCE
     while not (out / "part-0000003.parquet").exists() and time.monotonic() < until:

@@ -11,15 +11,18 @@ from itertools import islice
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny import CARD, EXAMPLES
 
-from pixelkin import images
+from pixelkin import archives, images
 from pixelkin.data import find_images
 from pixelkin.errors import DataError, ImageError, SourceError
-from pixelkin.scan import catalog, looking
+from pixelkin.scan import catalog
 from pixelkin.scan.catalog import Catalog
 from pixelkin.scan.looking import Looker
 from pixelkin.scan.sources import Entry, entries
+from pixelkin.types import Member
 
 FILES = sorted(EXAMPLES.glob("*-*.*"))
 
@@ -153,7 +156,8 @@ def test_a_file_name_that_is_no_utf_8_is_found_and_kept(tmp_path):
 
 
 def test_a_list_is_kept_in_parts(tmp_path):
-    many = [Entry(f"{n}.png", f"/x/{n}.png", n, n % 3 - 1, n % 2) for n in range(25)]
+    inside = [Entry(f"{n}.png", "/x/a.zip", Member("/x/a.zip", 9 * n, n, n % 2)) for n in range(20)]
+    many = [*inside, *(Entry(f"{n}.png", f"/x/{n}.png") for n in range(5))]
     catalog.write(tmp_path / "c", iter(many), 10)
     kept = Catalog(tmp_path / "c")
     assert (kept.parts, kept.entries) == (3, 25)
@@ -166,8 +170,8 @@ def test_a_list_is_kept_in_parts(tmp_path):
     ("name", "data", "error", "told"),
     [
         ("gone.txt", None, SourceError, "No such file"),
-        ("cut.tar", b"x" * 700, SourceError, r"no readable \.tar"),
-        ("cut.zip", b"PK", SourceError, r"no readable \.zip"),
+        ("cut.tar", b"x" * 700, SourceError, r"no \.tar file"),
+        ("cut.zip", b"PK", SourceError, r"no \.zip file"),
         ("cut.parquet", b"PAR1", SourceError, r"no readable \.parquet"),
         (
             "m.csv",
@@ -176,7 +180,14 @@ def test_a_list_is_kept_in_parts(tmp_path):
             "no column is named path; the columns are: file, label",
         ),
         ("m.csv", b"path,label\na.png,1\n,2\n", DataError, "row 2 has no path"),
-        ("x.tar.gz", b"", DataError, "no folder, and no file that images can be found in"),
+        (
+            "x.rar",
+            b"",
+            DataError,
+            "no folder, and no file that images can be found in",
+        ),
+        ("x.tar.gz", b"", SourceError, r"x\.tar\.gz: a compressed archive, .* unpack it to \.tar or \.zip"),
+        ("x.TGZ", b"", SourceError, "a compressed archive"),
     ],
 )
 def test_what_is_no_source_is_a_sentence(tmp_path, name, data, error, told):
@@ -204,7 +215,7 @@ def test_a_tar_that_was_cut_between_its_members_is_a_sentence(tmp_path, ends):
     with tarfile.open(file) as tar:
         header = tar.getmembers()[-1].offset
     os.truncate(file, header if ends.startswith("at") else header + 100)
-    with pytest.raises(SourceError, match=r"no readable \.tar"):
+    with pytest.raises(SourceError, match=r"cut short, or no \.tar file"):
         list(entries(str(file)))
 
 
@@ -215,6 +226,57 @@ def test_a_tar_that_was_cut_short_is_a_sentence(tmp_path):
         list(entries(str(file)))
 
 
+def test_two_tars_joined_into_one_lose_no_image_without_a_word(tmp_path):
+    data = write_tar(tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(data + data)
+    with pytest.raises(SourceError, match="more follows its end"):
+        list(entries(str(tmp_path / "x.tar")))
+
+
+def test_a_zip_whose_members_are_not_where_its_list_says_is_a_sentence(tmp_path):
+    file = write_zip(tmp_path / "x.zip")
+    with zipfile.ZipFile(file) as archive, file.open("r+b") as opened:
+        opened.seek(archive.infolist()[2].header_offset)
+        opened.write(b"none")
+    with pytest.raises(SourceError, match=r"000002\.\w+ is not where its list says"):
+        list(entries(str(file)))
+
+
+def test_a_compressed_archive_that_lies_in_a_folder_is_a_row_and_stops_nothing(tree):
+    with tarfile.open(tree / "b" / "x.tar.gz", "w:gz") as tar:
+        tar.add(FILES[0], "a.png")
+    found = list(entries(str(tree)))
+    (archive,) = (entry for entry in found if entry.path.endswith(".gz"))
+    assert len(found) == len(FILES) + 1
+    assert "a compressed archive, of which no image can be read by itself" in Looker(CARD)(archive).error
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+def test_bytes_of_any_kind_in_an_archive_are_its_members_or_a_sentence(suffix, data):
+    file = io.BytesIO()
+    if suffix == ".tar":
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for name in ("a.png", "b" * 150 + ".png"):
+                member = tarfile.TarInfo(name)
+                member.size = 3
+                tar.addfile(member, io.BytesIO(b"abc"))
+    else:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.png", b"abc")
+            archive.writestr("b.png", bytes(100))
+    spoilt = bytearray(file.getvalue().rstrip(b"\0") if suffix == ".tar" else file.getvalue())
+    for _ in range(data.draw(st.integers(1, 8))):
+        spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
+    opened = io.BytesIO(bytes(spoilt) + bytes(2048 if suffix == ".tar" else 0))
+    try:
+        for name, member in archives.members(opened, f"x{suffix}"):
+            archives.read_member(opened, member, name)
+    except (SourceError, ImageError):
+        pass
+
+
 def test_a_stream_is_not_read_ahead_of_who_takes_it(tmp_path):
     lines = tmp_path / "l.txt"
     lines.write_text("a.png\n" * 1000)
@@ -222,7 +284,7 @@ def test_a_stream_is_not_read_ahead_of_who_takes_it(tmp_path):
 
 
 def test_a_zip_bomb_and_an_encrypted_member_are_unreadable(tmp_path, monkeypatch):
-    monkeypatch.setattr(looking, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(archives, "MOST_BYTES", 10_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(10**6))
         archive.writestr("sealed.png", b"x")

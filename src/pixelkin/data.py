@@ -1,4 +1,4 @@
-"""Labelled images, in folders or tar shards, to `list[Sample]`, alike on every machine; and their checks."""
+"""Labelled images, in folders or archives, to `list[Sample]`, alike on every machine; and their checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from pixelkin import archives
-from pixelkin.errors import DataError, ImageError
+from pixelkin.archives import suffix_of
+from pixelkin.errors import DataError, ImageError, SourceError
 from pixelkin.images import decode
 from pixelkin.processes import mapped
 from pixelkin.types import Member, Picture, Sample
@@ -22,6 +23,7 @@ LABELS = {"0_real": 0, "1_fake": 1, "nature": 0, "ai": 1, "real": 0, "fake": 1}
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .tif .tiff .bmp .dib .gif .mpo".split()  # noqa: SIM905
 )
+ARCHIVES = archives.KINDS.keys() | archives.COMPRESSED  # the latter to be refused with a sentence
 LABEL_NAMES = ("real", "generated")
 
 
@@ -63,11 +65,6 @@ def walk(root: str, suffixes: Collection[str]) -> Iterator[str]:
     return below(root)
 
 
-def suffix_of(name: str) -> str:
-    """The extension of a file's name with its dot, in lower case."""
-    return Path(name).suffix.lower()
-
-
 def find_samples(root: Path) -> list[Sample]:
     """Every image below ``root`` that a folder named in `LABELS` labels.
 
@@ -76,14 +73,15 @@ def find_samples(root: Path) -> list[Sample]:
     ``0_real/clic2025/1.png`` a real one of source ``clic2025``.
 
     Args:
-        root: a folder of images; or, where it holds no image, of uncompressed ``.tar`` files at any depth,
-            each of which stands for what it would leave if it were unpacked where it lies; or one such file.
+        root: a folder of images; or, where it holds no image, of tar and zip files at any depth, each of
+            which stands for what it would leave if it were unpacked where it lies; or one such file.
 
     Raises:
-        DataError: ``root`` is none of these, or no image in it has a label, or two archives hold one path.
+        DataError: ``root`` is none of these, or no image in it has a label, or two archives hold one path,
+            or one is damaged.
     """
-    if not root.is_dir() and root.suffix != archives.SUFFIX:
-        raise DataError(f"{root} is not a folder, nor a {archives.SUFFIX} file")
+    if not root.is_dir() and suffix_of(root.name) not in ARCHIVES:
+        raise DataError(f"{root} is not a folder, nor a {' or '.join(archives.KINDS)} file")
     files = _listed(root)
     samples = [
         replace(sample, member=member)
@@ -104,12 +102,16 @@ def bytes_of(root: Path, sample: Sample) -> bytes:
     Raises:
         ImageError: it cannot be read.
     """
+    name, file = str(root / sample.path), file_of(root, sample)
     try:
-        if sample.member:
-            return archives.read_member(file_of(root, sample), sample.member)
-        return file_of(root, sample).read_bytes()
+        if sample.member is None:
+            return file.read_bytes()
+        with file.open("rb") as opened:
+            return archives.read_member(opened, sample.member, name)
     except OSError as error:
-        raise ImageError(f"{root / sample.path}: {error.strerror or error}") from error
+        raise ImageError(f"{name}: {error.strerror or error}") from error
+    except SourceError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def picture_of(root: Path, sample: Sample, *, official: bool = False) -> Picture:
@@ -157,20 +159,27 @@ def _listed(root: Path) -> dict[PurePosixPath, Member | None]:
     if files := find_images(root):
         return {PurePosixPath(file.relative_to(root).as_posix()): None for file in files}
     found: dict[PurePosixPath, Member] = {}
-    tars = [root] if root.is_file() else map(Path, walk(str(root), {archives.SUFFIX}))
-    for tar in tars:
+    for archive in [root] if root.is_file() else map(Path, walk(str(root), ARCHIVES)):
+        place = archive.relative_to(root)
+        folder = PurePosixPath(place.parent.as_posix())
         inside = {
-            PurePosixPath(tar.relative_to(root).parent.as_posix()) / path: replace(
-                member, archive=tar.relative_to(root).as_posix()
-            )
-            for path, member in archives.tar_members(tar)
-            if path.suffix.lower() in SUFFIXES
+            folder / name.lstrip("/"): replace(member, archive=place.as_posix())
+            for name, member in _members(archive)
+            if suffix_of(name) in SUFFIXES
         }
         if twice := found.keys() & inside.keys():
             path = min(twice)
-            raise DataError(f"{path} lies in two archives, {found[path].archive} and {tar.relative_to(root)}")
+            raise DataError(f"{path} lies in two archives, {found[path].archive} and {place}")
         found |= inside
     return dict(sorted(found.items(), key=lambda item: item[0].parts))
+
+
+def _members(archive: Path) -> Iterator[tuple[str, Member]]:
+    try:
+        with archive.open("rb") as opened:
+            yield from archives.members(opened, str(archive))
+    except OSError as error:
+        raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from error
 
 
 def _labelled(file: PurePosixPath) -> Sample | None:

@@ -20,6 +20,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, that takes the place of ``path`` once it is whole and on the disk.
 
     If the block raises, or the disk is full, ``path`` stays as it was and nothing is left beside it.
+
+    Raises:
+        OSError: it cannot be written; its ``filename`` is ``path``, whatever failed.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -28,6 +31,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file
+        raise
     finally:
         beside.unlink(missing_ok=True)
     if os.name == "posix":

@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -14,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from pixelkin.errors import ConfigError, IsolationError, LostError
 from pixelkin.processes import keep_freed_memory
@@ -180,12 +181,14 @@ def _work(connection: Connection, function: Callable[[Any], Any], limits: Limits
         own = int(SIZES.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + limits.memory,) * 2)
     keep_freed_memory(*KEPT)
-    connection.send("ready")
+    with suppress(EOFError, OSError):  # there is no parent any more
+        connection.send("ready")
+        _answer(connection, function, limits)
+
+
+def _answer(connection: Connection, function: Callable[[Any], Any], limits: Limits) -> NoReturn:
     while True:
-        try:
-            item = connection.recv()
-        except EOFError:
-            return
+        item = connection.recv()
         # The kernel ends the process then, whatever native code it is in, and whether or not the
         # parent is still alive.
         signal.setitimer(signal.ITIMER_REAL, limits.seconds)

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from pixelkin.errors import ConfigError
@@ -36,11 +37,7 @@ def mapped(function: Callable[[Item], Made], items: Iterable[Item], workers: int
     if not workers:
         yield from map(function, items)
         return
-    # An interrupt is the parent's to handle: it stops asking.
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-    with pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin) as pool:
         waiting: deque[Future[Made]] = deque()
         left = iter(items)
         waiting.extend(pool.submit(function, item) for item in islice(left, AHEAD * workers))
@@ -48,6 +45,19 @@ def mapped(function: Callable[[Item], Made], items: Iterable[Item], workers: int
             done = waiting.popleft().result()
             waiting.extend(pool.submit(function, item) for item in islice(left, 1))
             yield done
+
+
+def _begin() -> None:
+    """The first that a worker does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle: it stops asking
+    Thread(target=_end_with_parent, name="pixelkin-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's worker would wait for its next item for ever if the parent were killed."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def keep_freed_memory(block: int = 2**30, total: int = 2**31 - 1) -> None:

@@ -126,11 +126,7 @@ def measuring() -> Iterator[dict[str, Callable[..., None]]]:
                 told = time.monotonic()
                 typer.echo(f"{stage}: {done[stage]} of {of}", err=True)
 
-        try:
-            yield {"on_facts": _tell_facts, "on_presence": _tell_presence, "on_image": on_image}
-        except KeyboardInterrupt:
-            typer.echo("stopped: what is scored is kept, and the same command goes on from there", err=True)
-            raise
+        yield {"on_facts": _tell_facts, "on_presence": _tell_presence, "on_image": on_image}
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:

@@ -116,17 +116,19 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where a file lies inside an archive that stores it as it is.
+    """Where a file lies inside an archive.
 
     Attributes:
-        archive: path of the archive; of a sample's, relative to the data's root.
+        archive: path or URL of the archive; of a sample's, relative to the data's root.
         offset: of its first byte in the archive.
-        size: bytes.
+        size: bytes there.
+        packing: of these bytes, as zip numbers it: 0 as they are, 8 deflated.
     """
 
     archive: str
     offset: int
     size: int
+    packing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

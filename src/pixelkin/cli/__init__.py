@@ -11,9 +11,11 @@ import typer
 
 from pixelkin import __version__
 from pixelkin.cli import judging, measuring, scanning, serving, training
+from pixelkin.cli.stopping import ends_at_once
 from pixelkin.errors import PixelkinError
 
 NOT_DONE = 2
+UNHEARD = 141  # nobody reads what is told: as a shell says it of programs that SIGPIPE ends
 COMMANDS = (  # in the order that --help lists them
     judging.detect,
     judging.explain,
@@ -53,7 +55,18 @@ def _main(
 def main() -> None:
     """Entry point: what went wrong on purpose, or with a file, is a sentence and exit status 2."""
     try:
-        app()
+        with ends_at_once():
+            app()
     except (PixelkinError, OSError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {_words(error)}", fg="red", err=True)
         raise SystemExit(NOT_DONE) from error
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise SystemExit(UNHEARD) from ended
+        raise
+
+
+def _words(error: PixelkinError | OSError) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

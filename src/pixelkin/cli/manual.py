@@ -17,8 +17,8 @@ INTRODUCTION = """\
 Made by `python -m pixelkin.cli.manual > docs/cli.md` from what `--help` prints; do not edit.
 
 Exit status: 0 done; 1 some images could not be read, and the others were judged (`detect`, `scan`); 2 it
-could not be done, and one sentence on standard error says why. Data go to standard output or a file, words
-for people to standard error.
+could not be done, and one sentence on standard error says why; 130 stopped by SIGINT (Ctrl+C) or SIGTERM; 141
+nobody reads what it writes. Data go to standard output or a file, words for people to standard error.
 """
 
 

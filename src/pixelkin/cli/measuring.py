@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelkin.cli.options import AllowRandom, Cache, WeightsDir, laboratory
+from pixelkin.cli.stopping import ends_at_once
 from pixelkin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def evaluate(
     of_checkpoint = {"detector": detector, "settings": settings}
     subjects = _subjects(model, run, checkpoint, of_checkpoint, external, whole=bool(benchmark))
     cells = []
-    with show.measuring() as told:
+    to_go_on = "what is scored is kept, and the same command goes on from there"
+    with ends_at_once(to_go_on), show.measuring() as told:
         images = gather(data, benchmark, limit=limit, workers=workers, **told)
         out.mkdir(parents=True, exist_ok=True)
         for name, (subject, values) in subjects.items():

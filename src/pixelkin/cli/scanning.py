@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +10,9 @@ import typer
 
 from pixelkin.caution import CAUTION
 from pixelkin.cli.judging import OK, SOME_UNREADABLE
+from pixelkin.cli.stopping import ends_at_once
 
 GIBIBYTE = 1024**3
-STOPPED = 130
 
 
 class Engine(StrEnum):
@@ -69,30 +66,11 @@ def scan(
         limits=Limits(seconds, round(memory * GIBIBYTE)),
         resources=Resources(cpus=cpus, gpus=gpus),
     )
-    try:
-        with _terminated_as_interrupted(), show.scanning() as (on_begin, on_counts):
-            counts = run(
-                source,
-                out,
-                model=model or DEFAULT,
-                part=part,
-                how=how,
-                on_begin=on_begin,
-                on_counts=on_counts,
-            )
-    except KeyboardInterrupt as error:
-        typer.echo(f"stopped: what is in {out} is kept, and the same command goes on from there", err=True)
-        raise typer.Exit(STOPPED) from error
+    to_go_on = f"what is in {out} is kept, and the same command goes on from there"
+    with ends_at_once(to_go_on), show.scanning() as (on_begin, on_counts):
+        counts = run(
+            source, out, model=model or DEFAULT, part=part, how=how, on_begin=on_begin, on_counts=on_counts
+        )
     typer.echo(f"{show.counts_in_words(counts)}: {out / 'part-*.parquet'}")
     typer.echo(CAUTION, err=True)
     raise typer.Exit(SOME_UNREADABLE if counts[UNREADABLE] else OK)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM stops as Ctrl+C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelkin.cli.options import AllowRandom, Cache, WeightsDir, laboratory
+from pixelkin.cli.stopping import ends_at_once
 from pixelkin.errors import ConfigError
 
 
@@ -49,7 +50,8 @@ def train(
     values = override(values, settings or [])
     configs = sweep.begin(values) if "sweep" in values else [build(TrainConfig, values)]
     for config in configs:
-        with show.training() as (on_facts, on_progress):
+        to_go_on = f"--resume goes on from the last checkpoint in {config.out}, if there is one"
+        with ends_at_once(to_go_on), show.training() as (on_facts, on_progress):
             store = Store(weights_dir, allow_random=allow_random, cache=cache)
             run = run_training(
                 config, store, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress

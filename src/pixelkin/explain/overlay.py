@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelkin.errors import ExplanationError
+from pixelkin.files import write_atomically
 from pixelkin.images import encode
 from pixelkin.types import Floats, Picture, Pixels, Prediction
 
@@ -52,7 +53,7 @@ def save_heatmap(folder: Path, path: str, picture: Picture, prediction: Predicti
     stem = re.sub(r"[^\w.-]+", "_", Path(path).name)
     file = folder / f"{stem}.{picture.sha256[:8]}.png"
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(heatmap_png(picture.pixels, prediction))
+    write_atomically(file, heatmap_png(picture.pixels, prediction))
     return file
 
 

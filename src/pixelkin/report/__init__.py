@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from pixelkin.errors import ConfigError
+from pixelkin.files import write_atomically
 from pixelkin.report.content import Explained, explain
 from pixelkin.report.figure import figure_png
 from pixelkin.report.page import page_html
@@ -45,11 +45,7 @@ def save(explained: Explained, out: Path) -> None:
     """
     check_place(out)
     data = WRITERS[out.suffix.lower()](explained)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data)
-        part.replace(out)
+        write_atomically(out, data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise ConfigError(f"{out} cannot be written ({error.strerror or error})") from error

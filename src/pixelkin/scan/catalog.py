@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from pixelkin.errors import DataError
 from pixelkin.files import replacing
 from pixelkin.parquet import modules
 from pixelkin.scan.sources import Entry
+from pixelkin.types import Member
 
 # File names need not be UTF-8, and are kept as bytes.
 COLUMNS = {"path": "binary", "file": "binary", "offset": "int64", "size": "int64", "packing": "int16"}
+
+WHOLE = -1  # size of a file that lies in no archive
 
 
 def write(file: Path, entries: Iterable[Entry], part: int) -> str:
@@ -29,7 +33,7 @@ def write(file: Path, entries: Iterable[Entry], part: int) -> str:
     left = iter(entries)
     with replacing(file) as opened, parquet.ParquetWriter(opened, schema, compression="zstd") as writer:
         while group := list(islice(left, part)):
-            rows = [(os.fsencode(e.path), os.fsencode(e.file), e.offset, e.size, e.packing) for e in group]
+            rows = [_row(entry) for entry in group]
             digest.update(repr(rows).encode())
             columns = map(list, zip(*rows, strict=True))
             writer.write_table(arrow.table(dict(zip(COLUMNS, columns, strict=True)), schema), part)
@@ -60,7 +64,14 @@ class Catalog:
         """The entries of one part, 0 to ``parts`` - 1."""
         table = self._file.read_row_group(number)
         columns = (table[name].to_pylist() for name in COLUMNS)
-        return [
-            Entry(os.fsdecode(path), os.fsdecode(file), *where)
-            for path, file, *where in zip(*columns, strict=True)
-        ]
+        return [_entry(*row) for row in zip(*columns, strict=True)]
+
+
+def _row(entry: Entry) -> tuple[bytes, bytes, int, int, int]:
+    path, file, member = os.fsencode(entry.path), os.fsencode(entry.file), entry.member
+    return (path, file, 0, WHOLE, 0) if member is None else (path, file, *astuple(member)[1:])
+
+
+def _entry(path: bytes, file: bytes, offset: int, size: int, packing: int) -> Entry:
+    name, place = os.fsdecode(path), os.fsdecode(file)
+    return Entry(name, place, None if size == WHOLE else Member(place, offset, size, packing))

@@ -6,21 +6,20 @@ import errno
 import hashlib
 import os
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pixelkin import archives
+from pixelkin.archives import suffix_of
 from pixelkin.errors import ImageError, SourceError
 from pixelkin.images import decode, inspect
 from pixelkin.judgement import look
 from pixelkin.scan import places
-from pixelkin.scan.sources import DEFLATED, PLAIN, Entry
+from pixelkin.scan.sources import Entry
 from pixelkin.types import Card, Picture, Pixels
-
-MOST_BYTES = 1024**3  # of one image file: more is no photograph
 
 OF_ONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 ERRNO_OF_ONE = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ESPIPE}
@@ -81,28 +80,24 @@ class Looker:
         return Look(facts=facts, tiles=tiles, seconds=time.perf_counter() - began, error=error)
 
     def _read(self, entry: Entry) -> bytes:
+        if entry.member is None and suffix_of(entry.path) in archives.COMPRESSED:
+            raise ImageError(f"{entry.path}: {archives.NOT_COMPRESSED}")
         try:
             with places.open_place(entry.file) as file:
-                size = entry.size if entry.archive else file.seek(0, os.SEEK_END)
-                file.seek(entry.offset)
-                data = file.read(min(size, MOST_BYTES + 1))
+                if entry.member is not None:
+                    return archives.read_member(file, entry.member, entry.path)
+                size = file.seek(0, os.SEEK_END)  # what has no end is no file
+                file.seek(0)
+                return archives.bounded(file.read(min(size, archives.MOST_BYTES + 1)), entry.path)
         except ValueError as error:  # no name that a file can have, or nothing with a beginning and an end
             raise ImageError(f"{entry.path}: no file ({error})") from error
         except OSError as error:
             self._check_source(entry, error)
             raise ImageError(f"{entry.path}: {error.strerror or error}") from error
-        if entry.archive and len(data) < min(entry.size, MOST_BYTES):
-            raise SourceError(
-                f"{entry.file} is shorter than when it was listed: scan it anew, to another --out"
-            )
-        data = _unpacked(entry, data)
-        if len(data) > MOST_BYTES:
-            raise ImageError(f"{entry.path}: over {MOST_BYTES:,} bytes")
-        return data
 
     def _check_source(self, entry: Entry, error: OSError) -> None:
         """Whether one image cannot be read, or none of its source."""
-        if entry.archive or not (isinstance(error, OF_ONE) or error.errno in ERRNO_OF_ONE):
+        if entry.member is not None or not (isinstance(error, OF_ONE) or error.errno in ERRNO_OF_ONE):
             raise places.unreachable(entry.file, error) from error
         if self.root is not None:
             _check_root(self.root)
@@ -116,16 +111,3 @@ def _check_root(root: str) -> None:
         raise places.unreachable(root, error) from error
     if gone:
         raise SourceError(f"{root} is empty now: once its images are back, the same command goes on")
-
-
-def _unpacked(entry: Entry, data: bytes) -> bytes:
-    if entry.packing == PLAIN:
-        return data
-    if entry.packing != DEFLATED:
-        raise ImageError(
-            f"{entry.path}: encrypted, or packed in a way that is not read here: deflate or stored"
-        )
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MOST_BYTES + 1)
-    except zlib.error as error:
-        raise ImageError(f"{entry.path}: damaged in its zip file ({error})") from error

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pixelkin.data import suffix_of, walk
+from pixelkin.archives import suffix_of
+from pixelkin.data import walk
 from pixelkin.errors import MissingExtraError, SourceError
 
 

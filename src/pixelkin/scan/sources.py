@@ -5,23 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import os
-import struct
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pixelkin.data import SUFFIXES, suffix_of
+from pixelkin import archives
+from pixelkin.archives import COMPRESSED, suffix_of
+from pixelkin.data import ARCHIVES, SUFFIXES
 from pixelkin.errors import DataError, SourceError
 from pixelkin.parquet import modules
 from pixelkin.scan import places
+from pixelkin.types import Member
 
 STDIN = "-"
-PLAIN, DEFLATED, SEALED = 0, 8, -1  # how bytes are packed, as zip numbers it; the last: encrypted
-LOCAL_HEADER, NAME_LENGTHS = 30, 26  # bytes of a zip member's own header before its name; where it is told
 
 OnFile = Callable[[str], None]
 
@@ -33,21 +31,17 @@ class Entry:
     Attributes:
         path: what it is called: as its source tells it; in a tar or zip file, the member's name.
         file: that holds it, an absolute path or a URL.
-        offset: of its first byte there.
-        size: bytes there; -1 for the whole file.
-        packing: of these bytes.
+        member: its place there, where that is a tar or zip file.
     """
 
     path: str
     file: str
-    offset: int = 0
-    size: int = -1
-    packing: int = PLAIN
+    member: Member | None = None
 
     @property
     def archive(self) -> str | None:
         """The tar or zip file that it is a member of."""
-        return None if self.size < 0 else self.file
+        return None if self.member is None else self.member.archive
 
 
 def entries(source: str, on_file: OnFile = lambda _: None) -> Iterator[Entry]:
@@ -67,12 +61,15 @@ def entries(source: str, on_file: OnFile = lambda _: None) -> Iterator[Entry]:
     if source == STDIN:
         yield from _list(sys.stdin.buffer, str(Path.cwd()))
         return
-    if places.is_folder(source):
-        files = places.files_below(source, SUFFIXES | ARCHIVES.keys())
-    else:
-        files = iter(places.matching(source))
-    for file in files:
-        yield from _of_file(file, on_file)
+    if not places.is_folder(source):
+        for file in places.matching(source):
+            yield from _of_file(file, on_file)
+        return
+    for file in places.files_below(source, SUFFIXES | ARCHIVES):
+        if suffix_of(file) in COMPRESSED:  # one that nobody named stops no scan, and is not passed over
+            yield Entry(file, places.absolute(file, str(Path.cwd())))
+        else:
+            yield from _of_file(file, on_file)
 
 
 def _of_file(file: str, on_file: OnFile) -> Iterator[Entry]:
@@ -82,7 +79,7 @@ def _of_file(file: str, on_file: OnFile) -> Iterator[Entry]:
         return
     if suffix not in READERS:
         raise DataError(
-            f"{file}: no folder, and no file that images can be found in ({' '.join(READERS)}, or an image)"
+            f"{file}: no folder, and no file that images can be found in ({FOUND_IN}, or an image)"
         )
     on_file(place)
     arrow, _ = modules("scanning")
@@ -91,31 +88,14 @@ def _of_file(file: str, on_file: OnFile) -> Iterator[Entry]:
             yield from READERS[suffix](opened, place)
     except OSError as error:
         raise places.unreachable(file, error) from error
-    except (tarfile.TarError, zipfile.BadZipFile, struct.error, csv.Error, arrow.ArrowException) as error:
+    except (csv.Error, arrow.ArrowException) as error:
         raise SourceError(f"{file}: no readable {suffix} file ({error})") from error
 
 
-def _tar(opened: BinaryIO, place: str) -> Iterator[Entry]:
-    with tarfile.open(fileobj=opened, mode="r:") as tar:
-        while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # it would keep them all
-            if member.isreg() and not member.issparse() and _is_image(member.name):
-                yield Entry(member.name, place, member.offset_data, member.size)
-        opened.seek(tar.offset)
-        if opened.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            # Python's reader takes what it cannot read for the end.
-            raise tarfile.ReadError("cut short or damaged: it does not end as a tar archive does")
-
-
-def _zip(opened: BinaryIO, place: str) -> Iterator[Entry]:
-    with zipfile.ZipFile(opened) as archive:
-        for member in archive.infolist():
-            if not member.is_dir() and _is_image(member.filename):
-                opened.seek(member.header_offset + NAME_LENGTHS)
-                lengths = struct.unpack("<HH", opened.read(LOCAL_HEADER - NAME_LENGTHS))
-                offset = member.header_offset + LOCAL_HEADER + sum(lengths)
-                packing = SEALED if member.flag_bits & 1 else member.compress_type
-                yield Entry(member.filename, place, offset, member.compress_size, packing)
+def _archive(opened: BinaryIO, place: str) -> Iterator[Entry]:
+    for name, member in archives.members(opened, place):
+        if suffix_of(name) in SUFFIXES:
+            yield Entry(name, place, member)
 
 
 def _list(opened: BinaryIO, base: str) -> Iterator[Entry]:
@@ -151,9 +131,5 @@ def _manifest(place: str, columns: Sequence[str], paths: Iterator[str | None]) -
         yield Entry(path, places.absolute(path, base))
 
 
-def _is_image(name: str) -> bool:
-    return suffix_of(name) in SUFFIXES and not name.rpartition("/")[2].startswith(".")
-
-
-ARCHIVES = {".tar": _tar, ".zip": _zip}
-READERS = {**ARCHIVES, ".txt": _text, ".csv": _csv, ".parquet": _parquet}
+READERS = dict.fromkeys(ARCHIVES, _archive) | {".txt": _text, ".csv": _csv, ".parquet": _parquet}
+FOUND_IN = " ".join(sorted(READERS.keys() - COMPRESSED))

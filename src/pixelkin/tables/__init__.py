@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pixelkin.files import write_atomically
 from pixelkin.measure import Results
 from pixelkin.tables import html, latex, markdown
 from pixelkin.tables.page import Page
@@ -21,8 +22,8 @@ def save(results: Results, out: Path) -> str:
     and ``report.html`` the same page for people.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(results.to_json(), "utf-8")
-    (out / "report.csv").write_text(csv_of(results), "utf-8")
+    write_atomically(out / "report.json", results.to_json().encode())
+    write_atomically(out / "report.csv", csv_of(results).encode())
     return save_page(page_of(results), out, "report")
 
 
@@ -32,5 +33,5 @@ def save_page(page: Page, out: Path | None, name: str) -> str:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for suffix, content in {"md": text, "tex": latex.write(page), "html": html.write(page)}.items():
-            (out / f"{name}.{suffix}").write_text(content, "utf-8")
+            write_atomically(out / f"{name}.{suffix}", content.encode())
     return text
