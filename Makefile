@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO = .venv-demo
 TEST = .venv
 
-.PHONY: demo test fast lint bench clean
+.PHONY: demo test fast lint bench fuzz clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
@@ -28,6 +28,10 @@ bench: $(TEST)/ready
 	$(TEST)/bin/python benchmarks/performance.py
 	$(TEST)/bin/python benchmarks/service.py
 	$(TEST)/bin/python benchmarks/scan_scaling.py
+
+# A million inputs of each target takes hours; a run that was stopped goes on. Linux only.
+fuzz: $(TEST)/ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python fuzz/run.py $(TARGETS)
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

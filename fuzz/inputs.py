@@ -64,7 +64,9 @@ def kept() -> dict[str, bytes]:
     from pixelkin.scan.sources import Entry
     from pixelkin.types import Sample, Scored
 
-    about = About("m", "0" * 64, "s", "d", "1" * 64, {}, (0.4, 0.6))
+    about = About(
+        model="m", model_sha256="0" * 64, dataset="d", dataset_sha256="1" * 64, thresholds=(0.4, 0.6)
+    )
     scored = [Scored(Sample("a.jpg", ".", 0), 0.5, None, 0.0, "2" * 64)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kept"

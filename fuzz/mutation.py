@@ -10,7 +10,26 @@ from containers import Part, joined, split
 
 Change = Callable[[bytes, int], bytes]  # of bytes, to at most so many
 
-NUMBERS = (0, 1, 2, 7, 8, 127, 128, 255, 256, 16383, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+NUMBERS = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    16383,
+    32767,
+    32768,
+    65535,
+    65536,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 DEFLATED = {b"IDAT": 0, b"zTXt": 1, b"iCCP": 1}  # chunks of a PNG; strings before what is deflated in them
 MOST_INFLATED = 1 << 16
 MOST_REPEATS = 40
@@ -51,7 +70,11 @@ def by_chance(random: Random) -> Change:
 
 def _place(parts: list[Part], random: Random) -> int:
     """A part; seldom the first, which says of what kind the file is."""
-    return random.randrange(len(parts)) if random.random() < FIRST else random.randrange(len(parts) > 1, len(parts))
+    return (
+        random.randrange(len(parts))
+        if random.random() < FIRST
+        else random.randrange(len(parts) > 1, len(parts))
+    )
 
 
 def _change(parts: list[Part], random: Random, change: Change) -> None:

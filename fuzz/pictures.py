@@ -130,7 +130,11 @@ def _huge(file: bytes) -> Iterator[tuple[str, bytes]]:
         if not file.startswith(start):
             continue
         for place, part in enumerate(parts):
-            if part.kind == kind and len(part.body) >= at + struct.calcsize(form) and (kind or place == (start == b"BM")):
+            if (
+                part.kind == kind
+                and len(part.body) >= at + struct.calcsize(form)
+                and (kind or place == (start == b"BM"))
+            ):
                 body = bytearray(part.body)
                 struct.pack_into(form, body, at, *HUGE)
                 parts[place] = Part(kind, bytes(body))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ CONTENT_TYPES = (
     f'multipart/form-data; charset="utf-7"; boundary="{inputs.BOUNDARY}"',
     "application/x-www-form-urlencoded",
 )
+SECONDS, MEGABYTES = 5, 1024  # that one input may take: of processor time, and of the process's memory
+PATIENCE = 30  # seconds of a clock on the wall, after which an input hangs: machines may be busy
 MOST_PIXELS = 50_000_000  # of one picture, as the service takes them by default
 
 
@@ -66,12 +69,9 @@ def _carried() -> Run:
 
     def run(data: bytes) -> None:
         evidence(data)
-        for read in (inspect, carried):
-            try:
-                read(data)
-            except ImageError as error:
-                refused = error
-        raise refused
+        with suppress(ImageError):
+            inspect(data)
+        carried(data)
 
     return run
 
@@ -166,12 +166,20 @@ TARGETS = {
         _carried, pictures.images, "`images.inspect`, `images.carried`, `provenance.evidence`", watched=IMAGES
     ),
     "manifest": Target(
-        _manifest, inputs.manifests, "`scan.sources.entries` of .tar, .zip, .txt, .csv, .parquet", mutate=as_bytes
+        _manifest,
+        inputs.manifests,
+        "`scan.sources.entries` of .tar, .zip, .txt, .csv, .parquet",
+        mutate=as_bytes,
     ),
-    "layout": Target(_layout, inputs.layouts, "`data.find_samples` of tar files, `bytes_of`", mutate=as_bytes),
+    "layout": Target(
+        _layout, inputs.layouts, "`data.find_samples` of tar files, `bytes_of`", mutate=as_bytes
+    ),
     "kept": Target(_kept, inputs.kept, "`rows.read`, `scan.catalog`, settings in TOML", mutate=as_bytes),
     "model": Target(
-        _model, lambda: {"model": inputs.model()}, "`Model`, of files sealed after they were changed", mutate=as_bytes
+        _model,
+        lambda: {"model": inputs.model()},
+        "`Model`, of files sealed after they were changed",
+        mutate=as_bytes,
     ),
     "upload": Target(_upload, inputs.forms, "`POST /v1/detect` and `/v1/detect/batch`", mutate=as_bytes),
 }

@@ -38,7 +38,7 @@ def tar_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
             assert tar.fileobj is not None  # noqa: S101 - for the type checker
             tar.fileobj.seek(tar.offset)
             end = tar.fileobj.read(tarfile.BLOCKSIZE)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, MemoryError) as error:  # the last two: of sizes that no file has
         raise DataError(f"{archive}: damaged, or no uncompressed tar archive ({error})") from error
     except OSError as error:
         raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from error
