@@ -133,7 +133,7 @@ def _tiff_directories() -> bytes:
     )
 
 
-def _tiff_strips(count: int) -> bytes:
+def tiff_strips(count: int) -> bytes:
     """A picture one pixel wide, a strip to each pixel."""
     start = len(tiff(_grey_tiff(1, count, *[(0, 0, 0, 0)] * 3)))
     strips = [(273, 3, count, start), (278, 4, 1, 1), (279, 3, count, start)]
@@ -146,7 +146,7 @@ def _tags_that_overlap() -> bytes:
     return png(1, 1, 0, 8, Part(b"eXIf", block))
 
 
-def _bmp(side: int, packing: int, bits: int, row: bytes) -> bytes:
+def bmp(side: int, packing: int, bits: int, row: bytes) -> bytes:
     """A picture of run-length packed rows, all alike."""
     data = (row + b"\0\0") * side + b"\0\1"
     start = 54 + 4 * 2**bits
@@ -200,18 +200,19 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "GIF of 6.7 million blocks": _gif_blocks,
     "WebP of 5,000 frames": _webp_frames,
     "TIFF of 200,000 directories": _tiff_directories,
-    "TIFF of 8 million strips": lambda: _tiff_strips(8_000_000),
-    "TIFF of 99,000 strips": lambda: _tiff_strips(99_000),
-    "BMP of 16 million runs": lambda: _bmp(4000, 1, 8, b"\1\0" * 4000),
-    "BMP, 50 megapixels in runs of 4 bits": lambda: _bmp(SIDE, 2, 4, b"\xff\0" * (SIDE // 255 + 1)),
+    "TIFF of 8 million strips": lambda: tiff_strips(8_000_000),
+    "TIFF of 99,000 strips": lambda: tiff_strips(99_000),
+    "BMP of 16 million runs": lambda: bmp(4000, 1, 8, b"\1\0" * 4000),
+    "BMP, 50 megapixels in runs of 4 bits": lambda: bmp(SIDE, 2, 4, b"\xff\0" * (SIDE // 255 + 1)),
 }
 
 
 def main() -> None:
     """Decode the bomb that is named, and print what it took."""
+    from targets import MOST_PIXELS
+
     from pixelkin.errors import ImageError
     from pixelkin.images import MAX_PIXELS, decode
-    from targets import MOST_PIXELS
 
     name = sys.argv[1]
     data = sys.stdin.buffer.read()

@@ -81,6 +81,7 @@ def kept() -> dict[str, bytes]:
 def model() -> bytes:
     """A model whose logit is a tile's mean brightness; not sealed."""
     from onnx import TensorProto, helper
+
     from pixelkin.model import CARD_KEY
     from pixelkin.types import Card
 

@@ -83,7 +83,7 @@ def _change(parts: list[Part], random: Random, change: Change) -> None:
     parts[at] = Part(kind, change(body, len(body) + 64))
 
 
-def _set_number(parts: list[Part], random: Random, change: Change) -> None:
+def _set_number(parts: list[Part], random: Random, _: Change) -> None:
     """A number of 1, 2 or 4 bytes that programs stumble over, in either byte order."""
     at = _place(parts, random)
     kind, body = parts[at]
@@ -94,21 +94,21 @@ def _set_number(parts: list[Part], random: Random, change: Change) -> None:
     parts[at] = Part(kind, (body[:place] + put + body[place + size :]))
 
 
-def _drop(parts: list[Part], random: Random, change: Change) -> None:
+def _drop(parts: list[Part], random: Random, _: Change) -> None:
     del parts[_place(parts, random)]
 
 
-def _repeat(parts: list[Part], random: Random, change: Change) -> None:
+def _repeat(parts: list[Part], random: Random, _: Change) -> None:
     at = _place(parts, random)
     parts[at:at] = [parts[at]] * random.randint(1, MOST_REPEATS)
 
 
-def _move(parts: list[Part], random: Random, change: Change) -> None:
+def _move(parts: list[Part], random: Random, _: Change) -> None:
     part = parts.pop(_place(parts, random))
     parts.insert(random.randrange(len(parts) + 1), part)
 
 
-def _cut(parts: list[Part], random: Random, change: Change) -> None:
+def _cut(parts: list[Part], random: Random, _: Change) -> None:
     at = _place(parts, random)
     kind, body = parts[at]
     parts[at] = Part(kind, body[: random.randrange(len(body) + 1)])

@@ -26,6 +26,7 @@ CONTENT_TYPES = (
     "application/x-www-form-urlencoded",
 )
 SECONDS, MEGABYTES = 5, 1024  # that one input may take: of processor time, and of the process's memory
+BATCH = 50_000  # inputs of a process
 PATIENCE = 30  # seconds of a clock on the wall, after which an input hangs: machines may be busy
 MOST_PIXELS = 50_000_000  # of one picture, as the service takes them by default
 
@@ -53,6 +54,7 @@ class Target:
 
 def _decode() -> Run:
     from PIL import Image
+
     from pixelkin.images import decode
 
     Image.init()  # imports all that reads files, now that imports are watched
@@ -61,6 +63,7 @@ def _decode() -> Run:
 
 def _carried() -> Run:
     from PIL import Image
+
     from pixelkin.errors import ImageError
     from pixelkin.images import carried, inspect
     from pixelkin.provenance import evidence
@@ -136,10 +139,11 @@ def _model() -> Run:
 
 def _upload() -> Run:
     """Bodies of requests, their path and content type by the first byte."""
+    from starlette.testclient import TestClient
+
     from pixelkin.model import Model
     from pixelkin.modelfile import sealed
     from pixelkin.service.app import create_app
-    from starlette.testclient import TestClient
 
     client = TestClient(create_app(Model(sealed(inputs.model()), threads=1)))
     client.__enter__()  # for as long as the process lives
@@ -155,7 +159,7 @@ def _upload() -> Run:
     return run
 
 
-def as_bytes(data: bytes, most: int, seed: int, change: Change) -> bytes:
+def as_bytes(data: bytes, most: int, _: int, change: Change) -> bytes:
     """An input changed by the fuzzer's own means."""
     return change(data, most)
 

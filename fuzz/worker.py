@@ -1,10 +1,9 @@
 """One process of a fuzzer: so many inputs of one target, or until it dies of one.
 
-    python fuzz/worker.py TARGET FOLDER RUNS SEED WATCHED
+    python fuzz/worker.py TARGET FOLDER RUNS SEED
 
 In ``FOLDER`` are ``corpus`` (what guides it, kept for the next process), ``seeds`` and ``findings``. What
-was done so far is in ``progress.json`` there, written anew every so many inputs. Where ``WATCHED`` is
-empty nothing guides the fuzzer: it changes what others found, some three times as fast.
+was done so far is in ``progress.json`` there, written anew every so many inputs.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ class TooMuchError(Exception):
 
 def main() -> None:
     """Fuzz until the inputs are done; libFuzzer ends the process."""
-    name, place, runs, seed, watched = sys.argv[1:]
+    name, place, runs, seed = sys.argv[1:]
     folder, target = Path(place), TARGETS[name]
-    with atheris.instrument_imports(include=watched.split(",") if watched else ["nothing"]):
+    with atheris.instrument_imports(include=list(target.watched)):
         run = target.make()
     options = {
         "runs": runs,
@@ -60,7 +59,9 @@ def main() -> None:
         "max_len": target.longest,
         "len_control": 0,
         "timeout": PATIENCE,
-        "keep_seed": int(not watched),
+        "report_slow_units": PATIENCE,
+        "entropic": 1,
+        "entropic_scale_per_exec_time": 1,  # of inputs that reach as much, the fast ones are changed more often
         "rss_limit_mb": MEGABYTES,
         "artifact_prefix": f"{folder / 'findings'}/",
         "mutate_depth": 1,  # a change of ours is several already

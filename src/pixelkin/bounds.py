@@ -1,4 +1,4 @@
-"""What an image file may ask of its readers: small files can ask for minutes. Checked before, or as they read."""
+"""What an image file may ask of its readers: without bounds a small one can ask for minutes."""
 
 from __future__ import annotations
 
@@ -85,10 +85,11 @@ def tiff_frames(data: bytes) -> int:
             (count,) = struct.unpack_from(order + size, data, at)
             start = at + struct.calcsize(order + size)
             if not seen:
-                _check_tables(entry.iter_unpack(data[start : start + count * entry.size]), len(data))
+                whole = min(count, (len(data) - start) // entry.size)  # Pillow reads what there is of it
+                _check_tables(entry.iter_unpack(data[start : start + whole * entry.size]), len(data))
             seen.add(at)
             (at,) = struct.unpack_from(order + place, data, start + count * entry.size)
-    except struct.error:  # it ends there
+    except (struct.error, OverflowError):  # it ends before
         pass
     return max(1, len(seen))
 

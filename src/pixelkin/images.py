@@ -297,7 +297,7 @@ def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: 
     frames = bounds.tiff_frames(data) if data.startswith(TIFF_STARTS) else 0
     with _opened(data) as image:
         pixels = image.width * image.height
-        if image.tile and image.tile[0].codec_name == "bmp_rle":
+        if any(tile.codec_name == "bmp_rle" for tile in getattr(image, "tile", ())):
             most_pixels = min(most_pixels, bounds.MOST_IN_RUNS)
         if pixels > most_pixels:
             raise ImageSizeError(f"{image.width} x {image.height} is over {most_pixels:,} pixels")

@@ -23,10 +23,10 @@ STDIN = "-"
 PLAIN, DEFLATED, SEALED = 0, 8, -1  # how bytes are packed, as zip numbers it; the last: encrypted
 LOCAL_HEADER, NAME_LENGTHS = 30, 26  # bytes of a zip member's own header before its name; where it is told
 
-# What Python's readers raise of damaged files; the last two are of sizes that no file has.
+# What Python's readers raise of damaged files; the last two of sizes that no file has.
 BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, NotImplementedError, struct.error, csv.Error),
-    *(ValueError, MemoryError),
+    *(IndexError, ValueError, MemoryError),
 )
 
 OnFile = Callable[[str], None]
