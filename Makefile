@@ -5,7 +5,7 @@ TEST = .venv
 AUDIT = .venv-audit
 OSV = https://api.osv.dev/v1/query
 
-.PHONY: demo test fast lint bench release-check audit sbom clean
+.PHONY: demo test fast lint bench release-check audit sbom fuzz clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/pixelkin detect examples --heatmap heatmaps
@@ -53,6 +53,10 @@ sbom: $(AUDIT)/ready
 # Wheel and sdist, built, and run from fresh environments of every Python there is; a part of `make test`.
 release-check: $(TEST)/ready
 	OMP_NUM_THREADS=1 $(TEST)/bin/pytest tests/test_release.py
+
+# A million inputs of each target takes hours; a run that was stopped goes on. Linux only.
+fuzz: $(TEST)/ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python fuzz/run.py $(TARGETS)
 
 # The runtime only: no torch.
 $(DEMO)/ready: pyproject.toml constraints.txt

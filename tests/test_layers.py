@@ -9,7 +9,7 @@ import pixelkin
 
 LAYERS = [
     {"errors", "caution"},
-    {"types", "config", "processes", "files", "parquet"},
+    {"types", "config", "processes", "files", "parquet", "bounds"},
     {"isolation"},
     {"images", "tiles", "metrics", "models", "modelfile", "archives"},
     {"provenance", "judgement"},

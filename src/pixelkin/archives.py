@@ -32,6 +32,8 @@ DAMAGE = (
     OverflowError,
     NotImplementedError,
     RecursionError,
+    IndexError,
+    MemoryError,  # of sizes that no file has
 )
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip member: its mark, and the bytes of name and extra field

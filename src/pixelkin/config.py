@@ -23,8 +23,10 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: str = "") -> S
         where: the table's name, for messages.
 
     Raises:
-        ConfigError: a key is unknown or missing, or its value has another type.
+        ConfigError: ``values`` are no table, a key is unknown or missing, or its value has another type.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where.rstrip('.') or 'the configuration'} takes a table, not {values!r}")
     known: dict[str, Field[Any]] = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     for key in values:
@@ -45,7 +47,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers too long, tables too deep among them
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -108,8 +110,6 @@ def value_of(hint: Any, value: Any, key: str) -> Any:
     if _is_union(hint) and isinstance(value, Mapping):
         hint = next((each for each in get_args(hint) if is_dataclass(each)), hint)
     if is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{key} takes a table, not {value!r}")
         return build(hint, value, key + ".")
     if hint is float and type(value) is int:
         return float(value)

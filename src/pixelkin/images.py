@@ -7,19 +7,23 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
+from pixelkin import bounds
 from pixelkin.errors import ImageError, ImageKindError, ImageSizeError
 from pixelkin.types import Picture, Pixels
 
 MAX_PIXELS = 200_000_000
-BAND = 64  # rows that are unpacked at once
+BAND = 2**18  # pixels that are unpacked at once
 XMP_TAG, IPTC_RESOURCE = 700, 0x0404  # of TIFF, of a JPEG's Photoshop segment
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"MM*\0", b"II\0*", b"II+\0", b"MM\0+")
+ON_ITS_SIDE = range(5, 9)  # of the orientations of EXIF
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 
 # Pillow refuses at twice this figure: its guard against decompression bombs stays, at our limit.
@@ -161,7 +165,7 @@ def inspect(data: bytes, name: str = "the image") -> FileFacts:
         ImageError: no such file.
     """
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with warnings.catch_warnings(), _opened(data) as image:
             warnings.simplefilter("ignore")
             return _inspect(image, len(data))
     except Exception as error:
@@ -183,7 +187,7 @@ def carried(data: bytes, name: str = "the image") -> dict[str, Any]:
         ImageError: no such file, or what it carries is damaged.
     """
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with warnings.catch_warnings(), _opened(data) as image:
             warnings.simplefilter("ignore")
             return _carried(image)
     except Exception as error:
@@ -284,14 +288,26 @@ def _luma_sums() -> NDArray[np.int64]:
 _LUMA_SUMS = _luma_sums()
 
 
+def _opened(data: bytes) -> Image.Image:
+    """An image file of a format that is read here, no pixel decoded."""
+    return Image.open(bounds.Pieces(data), formats=FORMATS)
+
+
 def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: int) -> Picture:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > most_pixels:
+    frames = bounds.tiff_frames(data) if data.startswith(TIFF_STARTS) else 0
+    with _opened(data) as image:
+        pixels = image.width * image.height
+        if any(tile.codec_name == "bmp_rle" for tile in getattr(image, "tile", ())):
+            most_pixels = min(most_pixels, bounds.MOST_IN_RUNS)
+        if pixels > most_pixels:
             raise ImageSizeError(f"{image.width} x {image.height} is over {most_pixels:,} pixels")
-        kind, mode, frames = image.format or "unknown", image.mode, getattr(image, "n_frames", 1)
+        if image.format in ("JPEG", "MPO"):
+            bounds.check_scans(data, pixels)
+        kind, mode = image.format or "unknown", image.mode
+        frames = frames or getattr(image, "n_frames", 1)
         image.seek(0)
-        pixels = convert(image)
-    return Picture(pixels, kind, mode, hashlib.sha256(data).hexdigest(), frames)
+        decoded = convert(image)
+    return Picture(decoded, kind, mode, hashlib.sha256(data).hexdigest(), frames)
 
 
 def _as_official(image: Image.Image) -> Pixels:
@@ -303,33 +319,47 @@ def _as_official(image: Image.Image) -> Pixels:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
+# By its orientation, how a camera has stored what is upright: a view of it.
+_AS_STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    2: np.fliplr,
+    3: partial(np.rot90, k=2),
+    4: np.flipud,
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: np.rot90,
+    7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
+    8: partial(np.rot90, k=-1),
+}
+
+
 def _upright_rgb(image: Image.Image) -> Pixels:
+    """Band by band, each to its place: no second copy of the whole is made."""
     image.load()
-    # Asked first, since turning copies what stands upright too.
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    upright = ImageOps.exif_transpose(image) if turned else image
-    if upright.mode == "I" and image.format != "PNG":
-        raise ImageError("32-bit integer samples have no agreed range; save it with 8 or 16 bits")
-    if upright.mode.startswith("I"):
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        which = "floating-point" if image.mode == "F" else "32-bit integer"
+        raise ImageError(f"{which} samples have no agreed range; save it with 8 or 16 bits")
+    if image.mode == "P" and image.palette is None:
+        raise ImageError("colours by their number, without the palette that they are numbers of")
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    width, height = image.size
+    upright = np.empty((width, height, 3) if orientation in ON_ITS_SIDE else (height, width, 3), np.uint8)
+    stored = _AS_STORED.get(orientation, np.asarray)(upright)
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        stored[top:bottom] = np.asarray(_rgb(image.crop((0, top, width, bottom))))
+    return upright
+
+
+def _rgb(band: Image.Image) -> Image.Image:
+    """Part of an image as RGB, over white where it is transparent."""
+    if band.mode.startswith("I"):
         # 16-bit grey, of which some Pillows make 32-bit integers; its own conversion clips at 255.
-        samples = np.asarray(upright)
-        key = upright.info.get("transparency")
-        upright = Image.fromarray((samples >> 8).astype(np.uint8))
+        samples = np.asarray(band)
+        key = band.info.get("transparency")
+        band = Image.fromarray((samples >> 8).astype(np.uint8))
         if key is not None:
-            upright.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
-    elif upright.mode == "F":
-        raise ImageError("floating-point samples have no agreed range; save it with 8 or 16 bits")
-    if upright.has_transparency_data:
-        coloured = upright.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        upright = Image.alpha_composite(white, coloured)
-    return _unpacked(upright if upright.mode == "RGB" else upright.convert("RGB"))
-
-
-def _unpacked(image: Image.Image) -> Pixels:
-    """The pixels of an RGB image, band by band: Pillow's own way has them in memory four times at once."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, BAND):
-        bottom = min(top + BAND, image.height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
-    return pixels
+            band.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
+    if band.has_transparency_data:
+        coloured = band.convert("RGBA")
+        band = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+    return band if band.mode == "RGB" else band.convert("RGB")

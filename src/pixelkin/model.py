@@ -57,11 +57,13 @@ class Model:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=list(providers))
+            inputs = [given.name for given in self._session.get_inputs()]
+            metadata = self._session.get_modelmeta().custom_metadata_map  # which may be no text
         except Exception as error:
             raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
-        if [given.name for given in self._session.get_inputs()] != ["tiles"]:
+        if inputs != ["tiles"]:
             raise ModelError(f"{name}: an ONNX model, but not one that takes tiles of pixels")
-        self.card = _card(self._session.get_modelmeta().custom_metadata_map, name)
+        self.card = _card(metadata, name)
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, tiles: Pixels) -> NDArray[np.float64]:
@@ -180,7 +182,7 @@ def _card(metadata: dict[str, str], name: str) -> Card:
         card = build(Card, json.loads(metadata[CARD_KEY]))
     except KeyError as error:
         raise ModelError(f"{name}: an ONNX model without the card that `pixelkin export` writes") from error
-    except (ConfigError, json.JSONDecodeError) as error:
+    except (ConfigError, ValueError, RecursionError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
     possible = card.join in JOINS and card.choice in CHOICES and 0 < card.temperature < math.inf
     if not possible or not 2 <= card.tile <= LARGEST_TILE or not 1 <= card.most_tiles <= MOST_TILES:

@@ -102,7 +102,10 @@ def read(file: Path) -> tuple[About, list[Scored]]:
         table: pyarrow.Table = parquet.read_table(file)
         about = build(About, json.loads(table.schema.metadata[ABOUT]))
         columns = [table[name].to_pylist() for name in COLUMNS]
-    except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError, ConfigError) as error:
+    except (
+        *(OSError, arrow.ArrowException, ConfigError),
+        *(KeyError, TypeError, ValueError, RecursionError),
+    ) as error:
         raise DataError(f"{file}: no scores that `pixelkin evaluate` kept ({error})") from error
     return about, [
         Scored(Sample(path, source, label), probability, error, logit, sha256)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
@@ -53,18 +54,29 @@ class Catalog:
 
     def __init__(self, file: Path) -> None:
         arrow, parquet = modules("scanning")
-        try:
+        self._path, self._broken = file, (OSError, KeyError, TypeError, ValueError, arrow.ArrowException)
+        with self._reading():
             self._file = parquet.ParquetFile(file)
-        except (OSError, arrow.ArrowException) as error:
-            raise DataError(f"{file}: no list that `pixelkin scan` kept ({error})") from error
         self.parts = int(self._file.metadata.num_row_groups)
         self.entries = int(self._file.metadata.num_rows)
 
     def part(self, number: int) -> list[Entry]:
-        """The entries of one part, 0 to ``parts`` - 1."""
-        table = self._file.read_row_group(number)
-        columns = (table[name].to_pylist() for name in COLUMNS)
-        return [_entry(*row) for row in zip(*columns, strict=True)]
+        """The entries of one part, 0 to ``parts`` - 1.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        with self._reading():
+            table = self._file.read_row_group(number)
+            columns = (table[name].to_pylist() for name in COLUMNS)
+            return [_entry(*row) for row in zip(*columns, strict=True)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except self._broken as error:
+            raise DataError(f"{self._path}: no list that `pixelkin scan` kept ({error})") from error
 
 
 def _row(entry: Entry) -> tuple[bytes, bytes, int, int, int]:

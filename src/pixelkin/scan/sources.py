@@ -88,7 +88,7 @@ def _of_file(file: str, on_file: OnFile) -> Iterator[Entry]:
             yield from READERS[suffix](opened, place)
     except OSError as error:
         raise places.unreachable(file, error) from error
-    except (csv.Error, arrow.ArrowException) as error:
+    except (csv.Error, IndexError, ValueError, MemoryError, arrow.ArrowException) as error:
         raise SourceError(f"{file}: no readable {suffix} file ({error})") from error
 
 
@@ -122,12 +122,13 @@ def _parquet(opened: BinaryIO, place: str) -> Iterator[Entry]:
 
 
 def _manifest(place: str, columns: Sequence[str], paths: Iterator[str | None]) -> Iterator[Entry]:
-    if "path" not in columns:
-        raise DataError(f"{place}: no column is named path; the columns are: {', '.join(columns)}")
+    if columns.count("path") != 1:
+        said = "two columns are" if "path" in columns else "no column is"
+        raise DataError(f"{place}: {said} named path; the columns are: {', '.join(columns)}")
     base = places.folder_of(place)
     for row, path in enumerate(paths, 1):
-        if not path:
-            raise DataError(f"{place}: row {row} has no path")
+        if not path or not isinstance(path, str):
+            raise DataError(f"{place}: row {row} has no path: its column path holds {path!r:.80}")
         yield Entry(path, places.absolute(path, base))
 
 

@@ -1,0 +1,101 @@
+"""What an image file may ask of its readers: without bounds a small one can ask for minutes."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+
+from pixelkin.errors import ImageError
+
+MOST_READS = 1_000_000  # of one file: a piece takes two to four, and up to five microseconds
+MOST_NUMBERS = 200_000  # in the tables of a TIFF directory: places and sizes of its strips or tiles
+MOST_FRAMES = 100_000  # that are counted
+MOST_IN_RUNS = 40_000_000  # pixels of a BMP file that is packed in runs, which Pillow's Python unpacks in 2 s
+MOST_SCANNED = 4_000_000_000  # pixels of a JPEG times its scans: 20 scans of the largest, about 3 s
+
+_BYTES = frozenset({1, 2, 6, 7})  # types of TIFF values that are kept as they are, however long
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+
+
+class Pieces(io.BytesIO):
+    """The bytes of a file of a bounded number of pieces: chunks, segments, blocks, runs.
+
+    Pillow reads those one by one, and takes as long for one of no bytes as for any.
+    """
+
+    left = MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file.
+
+        Raises:
+            ImageError: it was read in too many pieces.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise ImageError(f"made of more pieces than are read here, after {MOST_READS:,} readings")
+        return super().read(size)
+
+
+def check_scans(data: bytes, pixels: int) -> None:
+    """Let pass a JPEG file whose scans can be decoded in seconds: each goes over the whole picture.
+
+    Raises:
+        ImageError: it has too many for that many ``pixels``.
+    """
+    if data.count(b"\xff\xda") * pixels <= MOST_SCANNED:  # those of thumbnails among them, and chance
+        return
+    if (scans := _scans(data)) * pixels > MOST_SCANNED:
+        most = MOST_SCANNED // pixels
+        raise ImageError(f"{scans} scans over {pixels:,} pixels, of which no more than {most} are read here")
+
+
+def _scans(data: bytes) -> int:
+    """Scans of the first image in a JPEG file."""
+    scans, at = 0, 2
+    while found := _MARKER.search(data, at):
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            break
+        scans += marker == _SCAN
+        if marker not in _BARE:
+            at += int.from_bytes(data[at : at + 2])
+    return scans
+
+
+def tiff_frames(data: bytes) -> int:
+    """Directories of a TIFF file, one a frame, as far as they are whole; `MOST_FRAMES` at the most.
+
+    Pillow's own count takes a time that grows with their square.
+
+    Raises:
+        ImageError: the first has longer tables than are read here.
+    """
+    order, big = "<" if data[:1] == b"I" else ">", data[2:3] == b"+"
+    size, place = ("Q", "Q") if big else ("H", "I")
+    entry = struct.Struct(f"{order}HH{place}{8 if big else 4}x")
+    seen: set[int] = set()
+    try:
+        (at,) = struct.unpack_from(order + place, data, 8 if big else 4)
+        while at and at not in seen and len(seen) < MOST_FRAMES:
+            (count,) = struct.unpack_from(order + size, data, at)
+            start = at + struct.calcsize(order + size)
+            if not seen:
+                whole = min(count, (len(data) - start) // entry.size)  # Pillow reads what there is of it
+                _check_tables(entry.iter_unpack(data[start : start + whole * entry.size]), len(data))
+            seen.add(at)
+            (at,) = struct.unpack_from(order + place, data, start + count * entry.size)
+    except (struct.error, OverflowError):  # it ends before
+        pass
+    return max(1, len(seen))
+
+
+def _check_tables(entries: Iterator[tuple[int, int, int]], size: int) -> None:
+    """Refuse a directory, as (tag, type, count), in a file of ``size`` bytes that has too many numbers."""
+    numbers = sum(count for _, kind, count in entries if kind not in _BYTES and 2 * count <= size)
+    if numbers > MOST_NUMBERS:
+        raise ImageError(f"tables of {numbers:,} numbers, over the {MOST_NUMBERS:,} that are read here")
