@@ -61,7 +61,7 @@ def main() -> None:
         "timeout": PATIENCE,
         "report_slow_units": PATIENCE,
         "entropic": 1,
-        "entropic_scale_per_exec_time": 1,  # of inputs that reach as much, the fast ones are changed more often
+        "entropic_scale_per_exec_time": 1,  # fast inputs are changed more often
         "rss_limit_mb": MEGABYTES,
         "artifact_prefix": f"{folder / 'findings'}/",
         "mutate_depth": 1,  # a change of ours is several already

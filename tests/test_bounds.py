@@ -1,4 +1,4 @@
-"""Bounds on what files may ask of their readers: at the bound they are read, over it refused with a sentence."""
+"""Bounds on what files may ask of their readers: at the bound they are read, over it refused."""
 
 import io
 import struct

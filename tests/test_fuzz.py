@@ -1,25 +1,32 @@
 """A short run of the fuzzer (`make fuzz` is the long one), what was found before, and its parts."""
 
+import io
 import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 
 import bombs
+import inputs
 import pictures
+import pyarrow
 import pytest
 import run
 from containers import Part, joined, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import by_chance, mutate
+from pyarrow import parquet
 from reliability_page import page
 from targets import MEGABYTES, SECONDS, TARGETS
 
+from pixelkin.config import build
 from pixelkin.errors import PixelkinError
 from pixelkin.images import decode
+from pixelkin.types import Card
 
 ROOT = Path(__file__).parents[1]
 REGRESSIONS = sorted(file for file in (ROOT / "tests" / "regressions").rglob("*") if file.is_file())
@@ -63,6 +70,46 @@ def test_changed_forms_are_answered(made):
     for number in range(100):
         random = Random(number)
         made("upload")(by_chance(random)(random.choice(seeds), TARGETS["upload"].longest))
+
+
+CELLS = (
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=9) | st.binary(max_size=9) | st.booleans()
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(CELLS, max_size=3),
+    st.sampled_from([["path"], ["path", "path"], ["label", "path"], ["label"], []]),
+)
+def test_a_manifest_of_any_columns_is_read_or_refused_with_a_sentence(made, cells, names):
+    kinds = {type(cell) for cell in cells if cell is not None}
+    column = pyarrow.array(cells if len(kinds) < 2 else [repr(cell) for cell in cells])
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table([column] * len(names), names=names), file)
+    try:
+        made("manifest")(bytes([inputs.KINDS_OF_MANIFEST.index(".parquet")]) + file.getvalue())
+    except PixelkinError as error:
+        assert "path" in str(error)  # noqa: PT017
+    else:
+        assert names.count("path") == 1
+        assert all(isinstance(cell, str) and cell for cell in cells) or len(kinds) > 1
+
+
+@given(st.dictionaries(st.sampled_from([each.name for each in fields(Card)]), JSON) | JSON)
+def test_a_card_of_any_values_is_refused_with_a_sentence_or_whole(values):
+    try:
+        card = build(Card, inputs.CARD | values if isinstance(values, dict) else values)
+    except PixelkinError as error:
+        assert " " in str(error)  # noqa: PT017
+    else:
+        assert type(card.tile) is int
+        assert type(card.temperature) is float
 
 
 @pytest.mark.slow
