@@ -80,9 +80,9 @@ def _carried() -> Run:
 
 
 def _manifest() -> Run:
-    from pixelkin.scan.sources import READERS, entries
+    from pixelkin.scan.sources import entries
 
-    suffixes = tuple(READERS)
+    suffixes = inputs.KINDS_OF_MANIFEST
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
     def run(data: bytes) -> None:

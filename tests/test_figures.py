@@ -26,12 +26,12 @@ def figures():
         yield module
 
 
-def test_the_pictures_of_the_explanations_are_there_and_small():
-    page = (ROOT / "docs" / "explanations.md").read_text("utf-8")
+def test_the_pictures_of_the_pages_are_there_and_small():
+    page = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
     files = sorted((ROOT / "docs" / "images").iterdir())
     for file in files:
         assert f"images/{file.name}" in page
-        assert read(file).width >= 800
+        assert read(file).width >= 750
     assert len(files) == page.count("](images/")
     assert sum(file.stat().st_size for file in files) < 1_500_000
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from errno import ENOSPC
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -194,10 +195,10 @@ def test_an_explanation_is_written_whole_or_not_at_all(explained, tmp_path, monk
     out.write_text("what was there")
 
     def fail(*_):
-        raise OSError("no space left")
+        raise OSError(ENOSPC, "No space left")
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
-    with pytest.raises(ConfigError, match=r"cannot be written \(no space"):
+    with pytest.raises(ConfigError, match=r"cannot be written \(No space"):
         report.save(explained, out)
     assert [file.name for file in tmp_path.iterdir()] == ["old.html"]
     assert out.read_text() == "what was there"
