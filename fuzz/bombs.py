@@ -6,7 +6,6 @@ python fuzz/bombs.py NAME < FILE      # decodes one, and prints what it took as 
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 import sys
@@ -14,10 +13,10 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from containers import PNG, Part, joined, split
+from memory import peak
 from pictures import photo, saved
 from PIL import Image
 
@@ -223,9 +222,7 @@ def main() -> None:
     except ImageError as error:
         answer = str(error)
     spent = time.process_time() - began
-    # Not ru_maxrss, into which Linux counts what the parent had when it started this process.
-    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
-    print(json.dumps({"name": name, "size": len(data), "seconds": spent, "peak": peak, "answer": answer}))
+    print(json.dumps({"name": name, "size": len(data), "seconds": spent, "peak": peak(), "answer": answer}))
 
 
 if __name__ == "__main__":

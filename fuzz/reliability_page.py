@@ -76,7 +76,7 @@ def _targets(targets: Mapping[str, Told]) -> Iterator[str]:
         "and images in images, two kinds at once, animated. Parts of image files (chunks, segments, "
         "boxes, blocks, directory entries) are changed, repeated, moved, dropped and cut, and lengths "
         "and checksums made anew, so that what reads them sees the change. What guides the changes is "
-        "coverage (atheris, libFuzzer) of Python code: Pixelkin's, and for images Pillow's. The codecs "
+        "coverage (atheris, libFuzzer) of Python code: Pixelkin's and Pillow's. The codecs "
         f"are C, are not instrumented, and see changes blindly. Processes of {BATCH:,} inputs follow one "
         "another and share what was found to reach something new."
     )

@@ -17,7 +17,6 @@ from mutation import Change, mutate
 
 Run = Callable[[bytes], object]
 Mutator = Callable[[bytes, int, int, Change], bytes]
-IMAGES = ("pixelkin", "PIL")
 STATUSES = {200, 400, 413, 415, 422}
 CONTENT_TYPES = (
     f"multipart/form-data; boundary={inputs.BOUNDARY}",
@@ -41,7 +40,6 @@ class Target:
         about: what reads the bytes, for people.
         longest: bytes of an input at the most.
         mutate: changes an input, given the fuzzer's own way of changing bytes.
-        watched: packages whose Python code guides the fuzzer.
     """
 
     make: Callable[[], Run]
@@ -49,7 +47,6 @@ class Target:
     about: str
     longest: int = 16_384
     mutate: Mutator = mutate
-    watched: tuple[str, ...] = ("pixelkin",)
 
 
 def _decode() -> Run:
@@ -165,10 +162,8 @@ def as_bytes(data: bytes, most: int, _: int, change: Change) -> bytes:
 
 
 TARGETS = {
-    "decode": Target(_decode, pictures.images, "`images.decode`", watched=IMAGES),
-    "carried": Target(
-        _carried, pictures.images, "`images.inspect`, `images.carried`, `provenance.evidence`", watched=IMAGES
-    ),
+    "decode": Target(_decode, pictures.images, "`images.decode`"),
+    "carried": Target(_carried, pictures.images, "`images.inspect`, `images.carried`, `provenance.evidence`"),
     "manifest": Target(
         _manifest,
         inputs.manifests,

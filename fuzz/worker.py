@@ -9,7 +9,6 @@ was done so far is in ``progress.json`` there, written anew every so many inputs
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import atheris
-from targets import MEGABYTES, PATIENCE, SECONDS, TARGETS, Run, Target
+from memory import peak
+
+WATCHED = ["pixelkin", "PIL"]
+with atheris.instrument_imports(include=WATCHED):
+    from targets import MEGABYTES, PATIENCE, SECONDS, TARGETS, Run, Target
 
 EVERY = 1000  # inputs, between two writings of what was done
 
@@ -39,7 +42,7 @@ class Progress:
     refused: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     slowest: float = 0.0
-    started: float = field(default_factory=lambda: _peak())
+    started: float = field(default_factory=peak)
     peak: float = 0.0
 
 
@@ -51,7 +54,7 @@ def main() -> None:
     """Fuzz until the inputs are done; libFuzzer ends the process."""
     name, place, runs, seed = sys.argv[1:]
     folder, target = Path(place), TARGETS[name]
-    with atheris.instrument_imports(include=list(target.watched)):
+    with atheris.instrument_imports(include=WATCHED):
         run = target.make()
     options = {
         "runs": runs,
@@ -94,7 +97,7 @@ def _watched(run: Run, file: Path, runs: int) -> Any:
             progress.refused[kind] = progress.refused.get(kind, 0) + 1
         spent = time.process_time() - began
         progress.slowest = max(progress.slowest, spent)
-        progress.peak = _peak()
+        progress.peak = peak()
         if progress.inputs % EVERY == 0 or progress.inputs == runs:
             progress.seconds = time.monotonic() - first
             file.write_text(json.dumps(asdict(progress)), "utf-8")
@@ -109,10 +112,6 @@ def _mutator(target: Target) -> Any:
         return target.mutate(data, most, seed, atheris.Mutate)
 
     return mutate
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 from pixelkin.errors import ImageError
 
@@ -67,35 +68,40 @@ def _scans(data: bytes) -> int:
     return scans
 
 
-def tiff_frames(data: bytes) -> int:
-    """Directories of a TIFF file, one a frame, as far as they are whole; `MOST_FRAMES` at the most.
-
-    Pillow's own count takes a time that grows with their square.
+def check_tables(data: bytes) -> None:
+    """Let pass a TIFF file whose first directory can be read in a second.
 
     Raises:
-        ImageError: the first has longer tables than are read here.
+        ImageError: its values are too many numbers.
     """
+    for entries in islice(_directories(data), 1):
+        numbers = sum(count for _, kind, count in entries if kind not in _BYTES and 2 * count <= len(data))
+        if numbers > MOST_NUMBERS:
+            raise ImageError(f"tables of {numbers:,} numbers, over the {MOST_NUMBERS:,} that are read here")
+
+
+def tiff_frames(data: bytes) -> int:
+    """Directories of a TIFF file, one a frame, but those cut off; at least 1, `MOST_FRAMES` at the most.
+
+    Pillow's own count takes a time that grows with their square.
+    """
+    return max(1, sum(1 for _ in islice(_directories(data), MOST_FRAMES)))
+
+
+def _directories(data: bytes) -> Iterator[Iterator[tuple[int, int, int]]]:
+    """Tag, type and count of each entry that there is of each directory of a TIFF file."""
     order, big = "<" if data[:1] == b"I" else ">", data[2:3] == b"+"
     size, place = ("Q", "Q") if big else ("H", "I")
     entry = struct.Struct(f"{order}HH{place}{8 if big else 4}x")
-    seen: set[int] = set()
+    seen = {0}
     try:
         (at,) = struct.unpack_from(order + place, data, 8 if big else 4)
-        while at and at not in seen and len(seen) < MOST_FRAMES:
+        while at not in seen:
+            seen.add(at)
             (count,) = struct.unpack_from(order + size, data, at)
             start = at + struct.calcsize(order + size)
-            if not seen:
-                whole = min(count, (len(data) - start) // entry.size)  # Pillow reads what there is of it
-                _check_tables(entry.iter_unpack(data[start : start + whole * entry.size]), len(data))
-            seen.add(at)
+            whole = min(count, (len(data) - start) // entry.size)  # Pillow reads what there is
+            yield entry.iter_unpack(data[start : start + whole * entry.size])
             (at,) = struct.unpack_from(order + place, data, start + count * entry.size)
     except (struct.error, OverflowError):  # it ends before
-        pass
-    return max(1, len(seen))
-
-
-def _check_tables(entries: Iterator[tuple[int, int, int]], size: int) -> None:
-    """Refuse a directory, as (tag, type, count), in a file of ``size`` bytes that has too many numbers."""
-    numbers = sum(count for _, kind, count in entries if kind not in _BYTES and 2 * count <= size)
-    if numbers > MOST_NUMBERS:
-        raise ImageError(f"tables of {numbers:,} numbers, over the {MOST_NUMBERS:,} that are read here")
+        return

@@ -48,8 +48,9 @@ def decode(
         most_pixels: more are refused before any is decoded; MAX_PIXELS at the most.
 
     Raises:
-        ImageError: empty, cut short or damaged; as `ImageKindError`, not such a file; as
-            `ImageSizeError`, over ``most_pixels`` pixels or more than the memory holds.
+        ImageError: empty, cut short or damaged, or it would take minutes (`pixelkin.bounds`); as
+            `ImageKindError`, not such a file; as `ImageSizeError`, over ``most_pixels`` pixels or more
+            than the memory holds.
     """
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes")
@@ -290,11 +291,12 @@ _LUMA_SUMS = _luma_sums()
 
 def _opened(data: bytes) -> Image.Image:
     """An image file of a format that is read here, no pixel decoded."""
+    if data.startswith(TIFF_STARTS):
+        bounds.check_tables(data)
     return Image.open(bounds.Pieces(data), formats=FORMATS)
 
 
 def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: int) -> Picture:
-    frames = bounds.tiff_frames(data) if data.startswith(TIFF_STARTS) else 0
     with _opened(data) as image:
         pixels = image.width * image.height
         if any(tile.codec_name == "bmp_rle" for tile in getattr(image, "tile", ())):
@@ -304,7 +306,7 @@ def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: 
         if image.format in ("JPEG", "MPO"):
             bounds.check_scans(data, pixels)
         kind, mode = image.format or "unknown", image.mode
-        frames = frames or getattr(image, "n_frames", 1)
+        frames = bounds.tiff_frames(data) if kind == "TIFF" else getattr(image, "n_frames", 1)
         image.seek(0)
         decoded = convert(image)
     return Picture(decoded, kind, mode, hashlib.sha256(data).hexdigest(), frames)
