@@ -20,13 +20,17 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SIDE = 32
 HUGE = 13_000, 15_000  # pixels: a little under what is read at the most
 
-# How a file of each kind says its width and height: format, and where in the first part that matches.
-_SIZES = {
-    PNG: (">II", b"IHDR", 0),
-    GIF: ("<HH", b"", 6),
-    b"BM": ("<ii", b"", 4),
-    b"RIFF": ("<HH", b"VP8 ", 6),
-}
+# How a file says its width and height: how it starts, after what, how many bytes after, and in which form.
+_SIZES = (
+    (PNG, b"IHDR", 4, ">II"),
+    (GIF, GIF, 6, "<HH"),
+    (b"BM", b"BM", 18, "<ii"),
+    (b"RIFF", b"VP8 ", 14, "<HH"),
+    (b"\xff\xd8", b"\xff\xc0", 5, ">HH"),
+    (b"\xff\xd8", b"\xff\xc2", 5, ">HH"),
+    (b"II*\0", struct.pack("<HHI", 256, 3, 1), 8, "<H10xH"),
+    (b"\0\0\0", b"ispe", 8, ">II"),
+)
 _MODES = {
     "JPEG": ("RGB", "L", "CMYK"),
     "PNG": ("RGB", "L", "LA", "RGBA", "P", "1", "I;16"),
@@ -125,21 +129,12 @@ def _truncated(file: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _huge(file: bytes) -> Iterator[tuple[str, bytes]]:
     """The same file, said to be of many pixels."""
-    for start, (form, kind, at) in _SIZES.items():
-        parts = split(file)
-        if not file.startswith(start):
-            continue
-        for place, part in enumerate(parts):
-            if (
-                part.kind == kind
-                and len(part.body) >= at + struct.calcsize(form)
-                and (kind or place == (start == b"BM"))
-            ):
-                body = bytearray(part.body)
-                struct.pack_into(form, body, at, *HUGE)
-                parts[place] = Part(kind, bytes(body))
-                yield "huge", joined(parts)
-                break
+    for start, before, after, form in _SIZES:
+        if file.startswith(start) and before in file:
+            said = bytearray(file)
+            struct.pack_into(form, said, file.index(before) + after, *HUGE)
+            yield "huge", joined(split(bytes(said)))
+            return
 
 
 def _headed(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,8 @@
 Inputs that a process dies of, or that take too much time or memory, are kept in ``DIR``; the rest goes on
 in a new process, and so does a run that was stopped. What came of it goes into ``reliability.json`` of the
 documents, and from there into ``reliability.md``; the target ``bombs`` is the files of `bombs`, measured one
-by one. ``--page`` makes the page anew of what was measured before.
+by one. What was done is counted: remove ``DIR`` to begin anew. ``--page`` makes the page, of what was
+measured before.
 """
 
 from __future__ import annotations

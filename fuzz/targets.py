@@ -25,7 +25,7 @@ CONTENT_TYPES = (
     "application/x-www-form-urlencoded",
 )
 SECONDS, MEGABYTES = 5, 1024  # that one input may take: of processor time, and of the process's memory
-BATCH = 50_000  # inputs of a process
+BATCH = 250_000  # inputs of a process
 PATIENCE = 30  # seconds of a clock on the wall, after which an input hangs: machines may be busy
 MOST_PIXELS = 50_000_000  # of one picture, as the service takes them by default
 
