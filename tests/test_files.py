@@ -1,5 +1,7 @@
 """Files that are there whole or not at all."""
 
+import errno
+
 import pytest
 
 from pixelkin.files import replacing, tidy, write_atomically
@@ -27,6 +29,18 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_beside_it(tmp_path)
         write_and_fail(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_fails_names_the_file_that_was_to_be_written_or_the_one_that_was_read(tmp_path):
+    with pytest.raises(OSError, match="No space") as full, replacing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert full.value.filename == str(tmp_path / "x")
+    with pytest.raises(FileNotFoundError) as gone, replacing(tmp_path / "x"):
+        (tmp_path / "source").read_bytes()
+    assert gone.value.filename == str(tmp_path / "source")
+    with pytest.raises(FileNotFoundError) as nowhere:
+        write_atomically(tmp_path / "no" / "x", b"")
+    assert nowhere.value.filename == str(tmp_path / "no" / "x")
 
 
 def test_what_a_killed_process_had_begun_is_removed_and_nothing_else(tmp_path):

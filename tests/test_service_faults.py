@@ -120,18 +120,26 @@ def test_beyond_its_bound_the_connection_that_is_idle_longest_makes_room():
         assert service.told[1:] in ([], STOPPED)
 
 
-def test_headers_that_trickle_in_are_408_in_time_however_often_a_byte_comes(impatient):
-    with connect(impatient) as slow:
+def trickled(service):
+    """Seconds, and what came back, when a request is sent a byte at a time."""
+    with connect(service) as slow:
         slow.settimeout(0.1)
-        began, told = time.monotonic(), b""
+        began = time.monotonic()
         for byte in HEAD:
             slow.sendall(bytes([byte]))
             try:
-                told = slow.recv(10_000)
-                break
+                return time.monotonic() - began, slow.recv(10_000)
             except TimeoutError:
                 continue
-        assert 0.9 < time.monotonic() - began < 30
+    raise AssertionError("all of it was taken")
+
+
+def test_headers_that_trickle_in_are_408_in_time_however_often_a_byte_comes(impatient):
+    try:
+        seconds, told = trickled(impatient)
+    except ConnectionError:  # a byte met the closing: then the answer is lost on its way
+        seconds, told = trickled(impatient)
+    assert 0.9 < seconds < 30
     head, _, body = told.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"content-security-policy" in head.lower()

@@ -44,8 +44,8 @@ def suffix_of(name: str) -> str:
     """The extension of a file's name with its dot, in lower case; both of a compressed tar archive's."""
     path = PurePath(name)
     suffix = path.suffix.lower()
-    both = PurePath(path.stem).suffix.lower() + suffix
-    return both if both in COMPRESSED else suffix
+    both = f".tar{suffix}"
+    return both if both in COMPRESSED and path.stem.lower().endswith(".tar") else suffix
 
 
 def members(opened: BinaryIO, archive: str) -> Iterator[tuple[str, Member]]:
@@ -90,7 +90,9 @@ def read_member(opened: BinaryIO, member: Member, name: str) -> bytes:
     wanted = min(member.size, MOST_BYTES + 1)
     data = opened.read(wanted)
     if len(data) < wanted:
-        raise SourceError(f"{member.archive} is shorter than when it was listed: it ends inside of {name}")
+        raise SourceError(
+            f"{member.archive} is shorter than when it was listed, and ends inside of {name}: begin anew"
+        )
     return bounded(_unpacked(data, member.packing, name), name)
 
 

@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     If the block raises, or the disk is full, ``path`` stays as it was and nothing is left beside it.
 
     Raises:
-        OSError: it cannot be written; its ``filename`` is ``path``, whatever failed.
+        OSError: it cannot be written; its ``filename`` is then ``path``, or what the block had failed at.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -32,7 +32,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a full disk names no file
+        if error.strerror and error.filename in (None, str(beside)):  # a full disk names no file
+            error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)

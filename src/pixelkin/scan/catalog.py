@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 
@@ -81,7 +80,9 @@ class Catalog:
 
 def _row(entry: Entry) -> tuple[bytes, bytes, int, int, int]:
     path, file, member = os.fsencode(entry.path), os.fsencode(entry.file), entry.member
-    return (path, file, 0, WHOLE, 0) if member is None else (path, file, *astuple(member)[1:])
+    if member is None:
+        return path, file, 0, WHOLE, 0
+    return path, file, member.offset, member.size, member.packing
 
 
 def _entry(path: bytes, file: bytes, offset: int, size: int, packing: int) -> Entry:
