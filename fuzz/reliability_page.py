@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bombs import LARGEST
-from targets import BATCH, MEGABYTES, MOST_PIXELS, PATIENCE, SECONDS, TARGETS
+from targets import MEGABYTES, MOST_PIXELS, PATIENCE, SECONDS, TARGETS
 
 Told = Mapping[str, Any]
 FAULTS = Path(__file__).with_name("faults.md")
@@ -77,8 +77,8 @@ def _targets(targets: Mapping[str, Told]) -> Iterator[str]:
         "boxes, blocks, directory entries) are changed, repeated, moved, dropped and cut, and lengths "
         "and checksums made anew, so that what reads them sees the change. What guides the changes is "
         "coverage (atheris, libFuzzer) of Python code: Pixelkin's and Pillow's. The codecs "
-        f"are C, are not instrumented, and see changes blindly. Processes of {BATCH:,} inputs follow one "
-        "another and share what was found to reach something new."
+        "are C, are not instrumented, and see changes blindly. Processes follow one another and share what "
+        "was found to reach something new."
     )
     yield ""
     yield (
@@ -98,9 +98,19 @@ def _targets(targets: Mapping[str, Told]) -> Iterator[str]:
     )
     yield ""
     yield from (f"- `{name}`: {TARGETS[name].about}" for name in told)
+    yield from (f"- {_depth(of)}" for name, of in told.items() if name == "decode")
     for name, of in told.items():
         yield from (f"- **Open**, `{name}`, {file}: {what}" for file, what in of["findings"].items())
     yield ""
+
+
+def _depth(of: Told) -> str:
+    opened, unknown = (of["refused"].get(kind, 0) / of["inputs"] for kind in ("ImageError", "ImageKindError"))
+    read = 1 - sum(of["refused"].values()) / of["inputs"]
+    return (
+        f"Of the files to decode {read:.0%} were read, {opened:.0%} opened and then found damaged or "
+        f"asking too much, {unknown:.0%} not opened as any kind."
+    )
 
 
 def _target(name: str, of: Told) -> list[str]:
