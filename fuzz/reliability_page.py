@@ -17,15 +17,15 @@ FOUND = (
     "A JPEG of a thousand scans over 50 megapixels, 0.3 MB, took minutes: scans times pixels are bounded "
     "(`bounds.check_scans`).",
     "A TIFF of eight million strips, 16 MB, took over 30 s: the numbers in its tables are counted before "
-    "they are read (`bounds.tiff_frames`).",
+    "they are read (`bounds.check_tables`).",
     "Files of millions of pieces of no bytes took as long as those take to parse (a JPEG of 8 million "
     "segments 10.5 s, a PNG of 2.8 million chunks 7.3 s): a file is read in a million readings at the "
     "most (`bounds.Pieces`).",
     "Pillow's count of a TIFF's directories takes a time that grows with their square: they are counted "
-    "here.",
+    "here (`bounds.tiff_frames`).",
     "Transparent pictures took four times the memory of their pixels (50 megapixels of RGBA 1.1 GB, as WebP "
     "1.5 GB): they are converted band by band (0.4 and 0.8 GB).",
-    "A BMP file that is packed in runs is unpacked by Python, 60 ns a pixel: over 40 megapixels it is "
+    "A BMP file that is packed in runs is unpacked by Python, 60 to 90 ns a pixel: over 40 megapixels it is "
     "refused.",
     "A model, sealed after it was edited, whose metadata are no UTF-8 gave a `UnicodeDecodeError`; a "
     "card of endless digits or brackets a `ValueError` or `RecursionError`; one that is no table a "

@@ -5,6 +5,8 @@ A target's function imports what it needs when it is made, so that a fuzzer can 
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -82,7 +84,7 @@ def _manifest() -> Run:
     from pixelkin.scan.sources import READERS, entries
 
     suffixes = tuple(READERS)
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    folder = _folder()
 
     def run(data: bytes) -> None:
         file = folder / f"source{suffixes[data[0] % len(suffixes)] if data else '.txt'}"
@@ -96,7 +98,7 @@ def _manifest() -> Run:
 def _layout() -> Run:
     from pixelkin.data import bytes_of, find_samples
 
-    file = Path(tempfile.mkdtemp(prefix="fuzz-")) / "set.tar"
+    file = _folder() / "set.tar"
 
     def run(data: bytes) -> None:
         file.write_bytes(data)
@@ -113,7 +115,7 @@ def _kept() -> Run:
     from pixelkin.scan.catalog import Catalog
     from pixelkin.types import Card
 
-    file = Path(tempfile.mkdtemp(prefix="fuzz-")) / "kept"
+    file = _folder() / "kept"
 
     def catalog(file: Path) -> None:
         kept = Catalog(file)
@@ -156,6 +158,13 @@ def _upload() -> Run:
             raise ValueError(f"answered {answer.status_code}: {answer.text}")
 
     return run
+
+
+def _folder() -> Path:
+    """An empty folder, gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def as_picture(data: bytes, most: int, seed: int, change: Change) -> bytes:
