@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,18 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 def images() -> dict[str, bytes]:
     """Every seed by its name: whole files, animations, and both spoiled."""
-    whole = dict(_whole()) | dict(_animated()) | dict(_laden())
     spoiled = {
         f"{name}-{way}": data
-        for name, file in whole.items()
+        for name, file in whole().items()
         for way, data in (*_truncated(file), *_huge(file))
     }
-    return whole | spoiled | dict(_headed(whole)) | dict(_polyglots(whole))
+    return whole() | spoiled | dict(_headed(whole())) | dict(_polyglots(whole()))
+
+
+@cache
+def whole() -> dict[str, bytes]:
+    """Files of every kind that is read, plain, animated and laden, by their names."""
+    return dict(_plain()) | dict(_animated()) | dict(_laden())
 
 
 def photo(side: int = SIDE) -> Image.Image:
@@ -76,7 +82,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _whole() -> Iterator[tuple[str, bytes]]:
+def _plain() -> Iterator[tuple[str, bytes]]:
     image = photo()
     for kind, modes in _MODES.items():
         for mode in modes:
@@ -137,26 +143,26 @@ def _huge(file: bytes) -> Iterator[tuple[str, bytes]]:
             return
 
 
-def _headed(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def _headed(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Each kind's file under each other kind's first bytes."""
-    firsts = {name.partition("-")[0]: data for name, data in reversed(whole.items())}
+    firsts = {name.partition("-")[0]: data for name, data in reversed(files.items())}
     for head, of_head in firsts.items():
         for body, of_body in firsts.items():
             if head != body:
                 yield f"{body}-headed-{head}", of_head[:12] + of_body[12:]
 
 
-def _polyglots(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def _polyglots(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Files that are two things at once."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a.txt", "a")
-    jpeg, png, gif = whole["JPEG-RGB"], whole["PNG-RGB"], whole["GIF-P"]
+    jpeg, png, gif = files["JPEG-RGB"], files["PNG-RGB"], files["GIF-P"]
     yield "polyglot-jpeg-zip", jpeg + buffer.getvalue()
     yield "polyglot-png-jpeg", png + jpeg
     yield "polyglot-gif-script", gif[:6] + b"/*" + gif[8:] + b"*/=1;alert(1)"
     yield "polyglot-pdf-jpeg", b"%PDF-1.4\n" + jpeg
     yield "polyglot-jpeg-in-comment", joined([*split(jpeg)[:2], Part(b"\xff\xfe", gif), *split(jpeg)[2:]])
     yield "polyglot-png-in-text", joined([*split(png)[:2], Part(b"tEXt", b"a\0" + gif), *split(png)[2:]])
-    yield "polyglot-tiff-jpeg", whole["TIFF-RGB"] + jpeg
+    yield "polyglot-tiff-jpeg", files["TIFF-RGB"] + jpeg
     yield "empty-deflate", joined([*split(png)[:2], Part(b"IDAT", zlib.compress(b"")), Part(b"IEND", b"")])

@@ -5,11 +5,14 @@ A target's function imports what it needs when it is made, so that a fuzzer can 
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import inputs
 import pictures
@@ -25,6 +28,7 @@ CONTENT_TYPES = (
     "application/x-www-form-urlencoded",
 )
 SECONDS, MEGABYTES = 5, 1024  # that one input may take: of processor time, and of the process's memory
+AFRESH = 0.5  # of changed image files were whole before
 BATCH = 250_000  # inputs of a process
 PATIENCE = 30  # seconds of a clock on the wall, after which an input hangs: machines may be busy
 MOST_PIXELS = 50_000_000  # of one picture, as the service takes them by default
@@ -38,15 +42,15 @@ class Target:
         make: imports what is fuzzed, and gives the function.
         seeds: by name, what to start from.
         about: what reads the bytes, for people.
-        longest: bytes of an input at the most.
         mutate: changes an input, given the fuzzer's own way of changing bytes.
+        longest: bytes of an input at the most.
     """
 
     make: Callable[[], Run]
     seeds: Callable[[], dict[str, bytes]]
     about: str
+    mutate: Mutator
     longest: int = 16_384
-    mutate: Mutator = mutate
 
 
 def _decode() -> Run:
@@ -80,7 +84,7 @@ def _manifest() -> Run:
     from pixelkin.scan.sources import entries
 
     suffixes = inputs.KINDS_OF_MANIFEST
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    folder = _folder()
 
     def run(data: bytes) -> None:
         file = folder / f"source{suffixes[data[0] % len(suffixes)] if data else '.txt'}"
@@ -94,7 +98,7 @@ def _manifest() -> Run:
 def _layout() -> Run:
     from pixelkin.data import bytes_of, find_samples
 
-    file = Path(tempfile.mkdtemp(prefix="fuzz-")) / "set.tar"
+    file = _folder() / "set.tar"
 
     def run(data: bytes) -> None:
         file.write_bytes(data)
@@ -111,7 +115,7 @@ def _kept() -> Run:
     from pixelkin.scan.catalog import Catalog
     from pixelkin.types import Card
 
-    file = Path(tempfile.mkdtemp(prefix="fuzz-")) / "kept"
+    file = _folder() / "kept"
 
     def catalog(file: Path) -> None:
         kept = Catalog(file)
@@ -156,29 +160,47 @@ def _upload() -> Run:
     return run
 
 
+def _folder() -> Path:
+    """An empty folder, gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def as_picture(data: bytes, most: int, seed: int, change: Change) -> bytes:
+    """An image file with parts changed: the one that is given, which often is broken, or a whole one."""
+    random = Random(seed)
+    if random.random() < AFRESH:
+        data = random.choice(list(pictures.whole().values()))
+    return mutate(data, most, random.getrandbits(32), change)
+
+
 def as_bytes(data: bytes, most: int, _: int, change: Change) -> bytes:
     """An input changed by the fuzzer's own means."""
     return change(data, most)
 
 
 TARGETS = {
-    "decode": Target(_decode, pictures.images, "`images.decode`"),
-    "carried": Target(_carried, pictures.images, "`images.inspect`, `images.carried`, `provenance.evidence`"),
+    "decode": Target(_decode, pictures.images, "`images.decode`", as_picture),
+    "carried": Target(
+        _carried,
+        pictures.images,
+        "`images.inspect`, `images.carried`, `provenance.evidence`",
+        as_picture,
+    ),
     "manifest": Target(
         _manifest,
         inputs.manifests,
         "`scan.sources.entries` of .tar, .zip, .txt, .csv, .parquet",
-        mutate=as_bytes,
+        as_bytes,
     ),
-    "layout": Target(
-        _layout, inputs.layouts, "`data.find_samples` of tar files, `bytes_of`", mutate=as_bytes
-    ),
-    "kept": Target(_kept, inputs.kept, "`rows.read`, `scan.catalog`, settings in TOML", mutate=as_bytes),
+    "layout": Target(_layout, inputs.layouts, "`data.find_samples` of tar files, `data.bytes_of`", as_bytes),
+    "kept": Target(_kept, inputs.kept, "`rows.read`, `scan.catalog`, settings in TOML", as_bytes),
     "model": Target(
         _model,
         lambda: {"model": inputs.model()},
         "`Model`, of files sealed after they were changed",
-        mutate=as_bytes,
+        as_bytes,
     ),
-    "upload": Target(_upload, inputs.forms, "`POST /v1/detect` and `/v1/detect/batch`", mutate=as_bytes),
+    "upload": Target(_upload, inputs.forms, "`POST /v1/detect` and `/v1/detect/batch`", as_bytes),
 }

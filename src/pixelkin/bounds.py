@@ -13,7 +13,7 @@ from pixelkin.errors import ImageError
 MOST_READS = 1_000_000  # of one file: a piece takes two to four, and up to five microseconds
 MOST_NUMBERS = 200_000  # in the tables of a TIFF directory: places and sizes of its strips or tiles
 MOST_FRAMES = 100_000  # that are counted
-MOST_IN_RUNS = 40_000_000  # pixels of a BMP file that is packed in runs, which Pillow's Python unpacks in 2 s
+MOST_IN_RUNS = 40_000_000  # pixels of a BMP file that is packed in runs, which Pillow's Python unpacks in 4 s
 MOST_SCANNED = 4_000_000_000  # pixels of a JPEG times its scans: 20 scans of the largest, about 3 s
 
 _BYTES = frozenset({1, 2, 6, 7})  # types of TIFF values that are kept as they are, however long
