@@ -166,7 +166,9 @@ def _child(source: str, out: str, workers: str, model: str) -> None:
     wall = time.perf_counter() - began
     own, below = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(use.ru_utime + use.ru_stime for use in (own, below))
-    peaks = {"peak": own.ru_maxrss / 1024, "peak_of_worker": below.ru_maxrss / 1024}
+    # Not ru_maxrss, which begins with the peak of the process that this one was forked from.
+    peak = int(Path("/proc/self/status").read_text("utf-8").partition("VmHWM:")[2].split()[0])
+    peaks = {"peak": peak / 1024, "peak_of_worker": below.ru_maxrss / 1024}
     print(json.dumps({"wall": wall, "cpu": cpu} | peaks))
 
 
