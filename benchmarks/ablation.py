@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from conditions import CONDITIONS
 from numpy.typing import NDArray
 
 from pixelkin import degrade
@@ -36,7 +37,6 @@ from pixelkin.lab.train import Progress, train
 from pixelkin.metrics import auc
 from pixelkin.tiles import cut, tile_boxes
 
-CONDITIONS = {"clean": "", "jpeg75": "jpeg:75", "web": "resize:0.75,jpeg:80,jpeg:70"}
 SIDE, TILES = 128, 6  # of the tiles that a picture is judged by
 WARM_UP = 0.4  # minutes of the run that times a variant
 

@@ -1,9 +1,11 @@
-"""From public repositories to the shipped model: corpus, pairs, training in three parts, their mean, export.
+"""From public repositories to the shipped model: corpus, pairs, five trainings and means of them, export.
 
-    python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--judge IMAGES]
+    python benchmarks/default_model.py --repos CLONES --work DIR --weights-dir FOLDER
+        [--zoo FOLDER] [--judge IMAGES]
 
-``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names; ``--zoo`` a
-folder with a ``zoo.py`` of real generators (see `pixelkin.lab.pairs`). The model is calibrated on the
+``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names;
+``--weights-dir`` the published FerretNet-S; ``--zoo`` a ``zoo.py`` of real generators (see
+`pixelkin.lab.pairs`). The model is calibrated on the
 corpus's sources ``dev``; what it reaches on the labelled images of ``--judge`` comes into its card. What is
 there already is not made again, so that the command goes on where it was stopped; with ``--minutes``
 training stops after so many, with a checkpoint. Seeds are the recipe's; the digests of all that went in are
@@ -21,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from conditions import CONDITIONS
 
 from pixelkin.config import build, read_toml
 from pixelkin.lab import pairs
@@ -41,11 +45,19 @@ PHOTOGRAPHS = (
     "raccoon",
     "sunhays80",
 )  # pairs are made of them
-PARTS = ("kin", "kin-again", "kin-soft")  # recipes in order, each from the weights of the one before
-NAME = "kin-2"  # of the model, which has the mean of their weights
+# In order: a recipe and the run that it begins from, or the runs whose weights have their mean in this one.
+RUNS: Mapping[str, tuple[str, ...]] = {
+    "kin": (),
+    "kin-again": ("kin",),
+    "kin-soft": ("kin-again",),
+    "kin-2": ("kin-soft", "kin-again", "kin"),
+    "kin-traces": ("kin-2",),
+    "kin-traces-soft": ("kin-2",),
+    "kin-3": ("kin-traces", "kin-traces-soft"),
+}
+NAME = "kin-3"  # of the model
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
-CONDITIONS = {"clean": "", "jpeg 75": "jpeg:75", "web": "resize:0.75,jpeg:80,jpeg:70"}
 
 
 def main() -> int:
@@ -53,6 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repos", type=Path, required=True, help="folder of clones")
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
+    parser.add_argument("--weights-dir", type=Path, help="where the published FerretNet-S lies")
     parser.add_argument("--zoo", type=Path, help="folder with a zoo.py of real generators")
     parser.add_argument("--minutes", default="0", help="of training at once; 0 for all of it")
     parser.add_argument("--judge", type=Path, help="labelled images to measure the model on")
@@ -63,21 +76,20 @@ def main() -> int:
         print(f"missing: {dict(missing)}", file=sys.stderr)
         return 1
     plant_pairs(data, asked.zoo)
-    for recipe in PARTS:
-        run = asked.work / "runs" / recipe
-        if not finished(run):
-            if done := trained(recipe, run, data, asked):
+    for name, origins in RUNS.items():
+        run = asked.work / "runs" / name
+        if not (RECIPES / f"{name}.toml").exists():
+            average([run.with_name(origin) for origin in origins], run)
+        elif not finished(run):
+            if done := trained(name, origins, run, asked):
                 return done
             if not finished(run):
                 print(f"{run} is not at its end: the same command goes on", file=sys.stderr)
                 return 0
-    runs = [asked.work / "runs" / recipe for recipe in reversed(PARTS)]
-    mean = asked.work / "runs" / NAME
-    average(runs, mean)
-    write_digests(asked.work, data, mean)
-    model = mean.with_suffix(".onnx")
+    write_digests(asked.work, data, run)
+    model = run.with_suffix(".onnx")
     settings = build(ExportConfig, read_toml(RECIPES / f"{NAME}.card.toml"))
-    export(mean, model, replace(settings, calibrate_on=str(asked.work / settings.calibrate_on)))
+    export(run, model, replace(settings, calibrate_on=str(asked.work / settings.calibrate_on)))
     finish_card(model, asked.work, judged(model, asked.judge) if asked.judge else {})
     return 0
 
@@ -101,12 +113,14 @@ def finish_card(model: Path, work: Path, figures: Mapping[str, Any]) -> None:
     model.write_bytes(with_card(data, replace(card, recipe=recipe, measured=figures)))
 
 
-def trained(recipe: str, run: Path, data: Path, asked: argparse.Namespace) -> int:
-    """Train one part for the minutes asked; returns its exit code."""
-    places = {"data": data, "bank": asked.work / "bank", "out": run}
-    if recipe != PARTS[0]:
-        places["start"] = run.with_name(PARTS[PARTS.index(recipe) - 1])
+def trained(recipe: str, origins: tuple[str, ...], run: Path, asked: argparse.Namespace) -> int:
+    """Train by a recipe for the minutes asked; returns its exit code."""
+    places = {"data": asked.work / "train", "bank": asked.work / "bank", "out": run}
+    if origins:
+        places["start"] = run.with_name(origins[0])
     words = [word for key, place in places.items() for word in ("--set", f"{key}={place}")]
+    if asked.weights_dir:
+        words += ["--weights-dir", str(asked.weights_dir)]
     return called(*TRAIN, str(RECIPES / f"{recipe}.toml"), *words, "--resume", "--minutes", asked.minutes)
 
 

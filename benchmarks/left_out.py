@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ablation import CONDITIONS, Tiles, timed
+from ablation import Tiles, timed
+from conditions import CONDITIONS
 from numpy.typing import NDArray
 
 from pixelkin.config import build, over

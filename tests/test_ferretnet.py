@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from golden import fill, wave
+from published import official
 
 from pixelkin.errors import WeightsError
 from pixelkin.images import from_pixels
@@ -18,21 +19,6 @@ FILE = ASSETS["ferretnet-s"].file
 SHAPE, LOGITS = (4, 3, 96, 80), [18.7847, 18.4846, 20.2172, 16.3540]
 
 
-def official(detector):
-    """The state dict by the official program's names."""
-    ours = {
-        ".layers.3.0.": ".layers.3.depth_wise.",
-        ".layers.3.1.": ".layers.3.point_wise.",
-        "head.": "logit.",
-    }
-    names = {}
-    for name, tensor in detector.state_dict().items():
-        for own, theirs in ours.items():
-            name = name.replace(own, theirs)
-        names[name] = tensor
-    return names
-
-
 def test_the_number_of_parameters_is_the_official_program_s():
     assert sum(p.numel() for p in FerretNet().parameters()) == 126_289
 
@@ -40,7 +26,7 @@ def test_the_number_of_parameters_is_the_official_program_s():
 def test_only_the_convolutions_of_shortcuts_have_a_bias():
     convolutions = {n: m for n, m in FerretNet().named_modules() if isinstance(m, torch.nn.Conv2d)}
     with_bias = [name for name, convolution in convolutions.items() if convolution.bias is not None]
-    assert with_bias == ["feature.0.0.shortcut.0", "feature.1.0.shortcut.0"]
+    assert with_bias == ["trunk.feature.0.0.shortcut.0", "trunk.feature.1.0.shortcut.0"]
     assert len(convolutions) == 25
 
 

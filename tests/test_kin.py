@@ -1,26 +1,29 @@
 """Kin and its small trunks: what they take, what they cost, what becomes of them outside of torch."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from golden import fill
+from published import official
 from tiny import CARD, EXAMPLES
 from torch import nn
 
-from pixelkin.errors import ConfigError
+from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
 from pixelkin.images import from_pixels, read
 from pixelkin.lab.backbones.efficientnet import EfficientNet
-from pixelkin.lab.backbones.small import ImageNetTrunk, small_trunk
-from pixelkin.lab.detectors.kin import VOTINGS, Kin
+from pixelkin.lab.backbones.small import TRUNKS, ImageNetTrunk, small_trunk
+from pixelkin.lab.detectors.base import standardised
+from pixelkin.lab.detectors.ferretnet import FerretNet
+from pixelkin.lab.detectors.kin import SAY, Kin
 from pixelkin.lab.export import check_parity, to_onnx
-from pixelkin.lab.external import Store
+from pixelkin.lab.external import ASSETS, Store
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.representations.views import VIEWS
 from pixelkin.lab.runs import new_detector
 
-TRUNKS = ["lite0", "dense", "depthwise", "patch"]
 SIZES = [(32, 32), (33, 47), (64, 35), (97, 131)]
 PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
 
@@ -54,7 +57,7 @@ def gigaflops(detector, side):
 
 @pytest.mark.parametrize(
     ("kind", "channels", "side"),
-    [("lite0", 112, 4), ("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)],
+    [("lite0", 112, 4), ("lite0-9", 112, 4), ("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)],
 )
 def test_a_trunk_s_maps_have_the_channels_it_states_and_are_as_small_as_it_says(kind, channels, side):
     trunk, stated = small_trunk(kind, 5)
@@ -71,20 +74,19 @@ def test_a_feature_of_the_patch_trunk_sees_12_pixels_each_way():
 
 
 def test_an_unknown_trunk_is_answered_with_the_known_ones():
-    with pytest.raises(
-        ConfigError, match="no small trunk is named 'deep'; the names are: lite0, dense, depthwise, patch"
-    ):
+    with pytest.raises(ConfigError, match="no small trunk is named 'deep'; the names are: lite0, lite0-9, d"):
         small_trunk("deep", 3)
 
 
-def test_the_imagenet_trunk_makes_the_maps_of_the_whole_network_it_was_cut_from():
+@pytest.mark.parametrize("blocks", [9, 10])
+def test_the_imagenet_trunk_makes_the_maps_of_the_whole_network_it_was_cut_from(blocks):
     whole = fill(EfficientNet("lite0", outputs=1000))
-    trunk = ImageNetTrunk(3)
+    trunk = ImageNetTrunk(3, blocks)
     trunk.begin_from(whole.state_dict(), "the whole network")
     batch = torch.rand(2, 3, 65, 48) * 4 - 2
     with torch.inference_mode():
         maps = whole.activation(whole._bn0(whole._conv_stem(batch / 2)))
-        for block in list(whole._blocks)[: ImageNetTrunk.BLOCKS]:
+        for block in list(whole._blocks)[:blocks]:
             maps = block(maps)
         torch.testing.assert_close(trunk.eval()(batch), maps, rtol=1e-4, atol=1e-4)
 
@@ -103,10 +105,10 @@ def test_a_view_beside_the_pixels_begins_without_a_say():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("voting", VOTINGS)
+@pytest.mark.parametrize("traces", [False, True])
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_every_trunk_and_voting_gives_a_picture_one_logit_which_its_patches_average_to(trunk, voting, size):
-    detector = fill(Kin(trunk=trunk, voting=voting))
+def test_every_network_gives_a_picture_one_logit_which_its_patches_average_to(trunk, traces, size):
+    detector = fill(Kin(trunk=trunk, traces=traces)).eval()
     batch = torch.rand(3, 3, *size)
     with torch.inference_mode():
         logits, patches = detector(batch), detector.patch_logits(batch)
@@ -117,11 +119,57 @@ def test_every_trunk_and_voting_gives_a_picture_one_logit_which_its_patches_aver
     torch.testing.assert_close(patches.mean((1, 2)), logits, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("trunk", TRUNKS)
-def test_both_votings_have_the_same_weights_and_answer_alike_but_in_training(trunk):
-    features, patches = (fill(Kin(trunk=trunk, voting=voting)) for voting in ("features", "patches"))
-    x = torch.rand(2, 3, 40, 40)
-    torch.testing.assert_close(patches(x), features(x), rtol=1e-4, atol=1e-4)
+@pytest.fixture
+def ferretnet(tmp_path, monkeypatch):
+    """Some FerretNet in eval mode, and a store that takes its weights for the published ones."""
+    asset = replace(ASSETS["ferretnet-s"], sha256="")
+    monkeypatch.setitem(ASSETS, "ferretnet-s", asset)
+    detector = fill(FerretNet()).eval()
+    torch.save({"model": official(detector)}, tmp_path / asset.file)
+    return detector, Store(tmp_path)
+
+
+def middles(batch):
+    """What of each tile of 128 pixels the traces are sought in, by hand."""
+    return batch[..., 34:94, 34:94]
+
+
+def test_traces_begin_beside_a_finished_network_as_a_share_of_the_published_logit(ferretnet):
+    published, store = ferretnet
+    finished = fill(Kin(trunk="lite0-9"))
+    detector = Kin(trunk="lite0-9", traces=True)
+    detector.begin_from(finished.state_dict(), store, "a run")
+    batch = torch.rand(2, 3, 128, 128)
+    of_traces = published(standardised(middles(batch), FerretNet.statistics))
+    with torch.inference_mode():
+        expected = finished.eval()(batch) + SAY * of_traces
+        torch.testing.assert_close(detector.eval()(batch), expected, rtol=1e-4, atol=1e-4)
+    assert store.facts()["used"].keys() == {"ferretnet-s"}
+
+
+def test_a_network_of_ten_blocks_begins_one_of_nine_with_the_nine_it_shares(ferretnet):
+    _, store = ferretnet
+    ten, detector = fill(Kin()), Kin(trunk="lite0-9", traces=True)
+    detector.begin_from(ten.state_dict(), store, "a run")
+    theirs, ours = ten.state_dict(), detector.state_dict()
+    shared = [name for name in ours if name.startswith("trunk.")]
+    assert all(torch.equal(ours[name], theirs[name]) for name in shared)
+    assert len(shared) < sum(name.startswith("trunk.") for name in theirs)
+
+
+def test_a_network_with_traces_goes_on_from_one_strictly(ferretnet):
+    _, store = ferretnet
+    first, second = fill(Kin(traces=True)), Kin(traces=True)
+    second.begin_from(first.state_dict(), store, "a run")
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+    assert not store.facts()["used"]
+    with pytest.raises(WeightsError, match="a run: not weights of Kin"):
+        Kin().begin_from(first.state_dict(), store, "a run")
+
+
+def test_traces_without_the_published_weights_say_which_file_is_missing():
+    with pytest.raises(MissingWeightsError, match="ferretnet-s is needed"):
+        Kin(trunk="patch", traces=True).equip(Store(), fresh=True)
 
 
 def test_views_lie_beside_one_another_in_the_order_of_their_names():
@@ -141,10 +189,11 @@ def test_a_picture_is_prepared_as_pixels_in_0_to_1():
     np.testing.assert_allclose(prepared.permute(1, 2, 0), pixels / 255, rtol=0, atol=1e-6)
 
 
-def test_the_default_is_small_and_cheap():
-    detector = Kin().eval()
-    assert count(detector) == Kin.card.parameters <= 1_500_000
-    assert 0.1 < gigaflops(detector, 256) <= 0.6
+def test_the_default_and_the_shipped_network_are_small_and_cheap():
+    assert count(Kin()) == Kin.card.parameters
+    for detector in (Kin(), Kin(trunk="lite0-9", traces=True)):
+        assert count(detector) <= 1_500_000
+        assert 0.1 < gigaflops(detector.eval(), 256) <= 0.6
 
 
 def test_arithmetic_is_counted_as_by_hand():
@@ -158,8 +207,7 @@ def test_arithmetic_is_counted_as_by_hand():
     [
         ({"views": ("pixels", "npr3")}, "no view is named npr3; the names are: pixels, npr2"),
         ({"views": ()}, "no view is named nothing; the names are: pixels"),
-        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: lite0, dense, depthwise, patch"),
-        ({"voting": "loudest"}, "no voting is named 'loudest'; the names are: features, patches"),
+        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: lite0, lite0-9, dense"),
     ],
 )
 def test_an_unknown_option_is_answered_with_the_known_ones(options, told):
@@ -170,7 +218,7 @@ def test_an_unknown_option_is_answered_with_the_known_ones(options, told):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"view": ["pixels"]}, "no option of kin is named 'view'; the names are: views, trunk, voting"),
+        ({"view": ["pixels"]}, "no option of kin is named 'view'; the names are: views, trunk, traces"),
         ({"views": "pixels"}, "options.views takes"),
         ({"trunk": 3}, "options.trunk takes text"),
     ],
@@ -186,7 +234,7 @@ def recipe_s(options):
 
 
 def test_a_recipe_s_list_of_views_is_taken():
-    detector = recipe_s({"views": ["median", "pixels"], "trunk": "patch", "voting": "patches"})
+    detector = recipe_s({"views": ["median", "pixels"], "trunk": "patch"})
     assert tuple(detector.views) == ("median", "pixels")
     assert detector(torch.rand(2, 3, 32, 32)).shape == (2,)
 
@@ -196,8 +244,8 @@ def test_a_recipe_s_list_of_views_is_taken():
     [
         *(pytest.param(partial(Kin, views=(name,)), id=name) for name in VIEWS),
         pytest.param(partial(Kin, views=("pixels", "npr8", "phases")), id="pixels, npr8 and phases"),
-        pytest.param(partial(Kin, trunk="depthwise", voting="patches"), id="depthwise, patches"),
-        pytest.param(partial(Kin, trunk="patch", voting="patches"), id="patch, patches"),
+        *(pytest.param(partial(Kin, trunk=name), id=name) for name in ("depthwise", "patch")),
+        pytest.param(partial(Kin, trunk="lite0-9", traces=True), id="as shipped"),
     ],
 )
 def test_an_exported_kin_is_small_and_answers_as_the_network_at_odd_sizes(make):

@@ -60,7 +60,7 @@ def new_detector(config: TrainConfig, store: Store, *, fresh: bool) -> Detector:
         raise MissingExtraError(config.detector, "lab", error.name) from error
     if fresh and config.start:
         path = Path(config.start) / BEST
-        weights.load_strictly(detector, _checkpoint(path)[0], path)
+        detector.begin_from(_checkpoint(path)[0], store, path)
     return detector
 
 

@@ -144,6 +144,21 @@ class Detector(nn.Module, ABC):
         """
         del store, fresh
 
+    def begin_from(self, tensors: Tensors, store: Store, where: object) -> None:
+        """Take the trained numbers of another run as first values.
+
+        Args:
+            tensors: its best weights by name.
+            store: weights of others, for what a system may begin with beside them.
+            where: the file's name, for the message.
+
+        Raises:
+            WeightsError: they are of another network.
+            MissingWeightsError: a file of others is not there.
+        """
+        del store
+        load_strictly(self, tensors, where)
+
     def through(self, what: str) -> Frozen:
         """The frozen network that the system looks through, called ``what`` where it is missing.
 

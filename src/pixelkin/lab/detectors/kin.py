@@ -12,25 +12,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pixelkin.errors import ConfigError
+from pixelkin.lab.backbones.ferret import STATISTICS, FerretTrunk, trunk_and_head
 from pixelkin.lab.backbones.small import ImageNetTrunk, small_trunk
-from pixelkin.lab.detectors.base import Detector, Paper, to_tensor
+from pixelkin.lab.detectors.base import Detector, Paper, standardised, to_tensor
 from pixelkin.lab.external import Store
 from pixelkin.lab.representations.views import VIEWS, check_views
+from pixelkin.lab.weights import Tensors, load_strictly
 from pixelkin.types import Picture
 
-VOTINGS = ("features", "patches")
-LITE0 = "efficientnet-lite0-imagenet"
+LITE0, FERRETNET = "efficientnet-lite0-imagenet", "ferretnet-s"
+OUTSIDE = 17, 64  # so much of a side is left off at each end of what the traces are sought in
+SAY = 0.2  # of FerretNet's published logit in the first sum
 
 
 class Kin(Detector):
-    """A small trunk on views of native-scale pixels.
+    """A small trunk on views of native-scale pixels, and beside it, where asked for, one for clean traces.
 
     Args:
         views: names of `VIEWS`, laid beside one another.
         trunk: a name that `small_trunk` knows.
-        voting: ``features`` are averaged and judged once; or ``patches``, each place of the last map, are
-            judged each, and the logits averaged.
+        traces: a second branch, FerretNet's, on the middle of each tile: its features stand beside the
+            trunk's before the head. It begins from FerretNet's published weights, its part of the head from
+            `SAY` times theirs.
     """
 
     card = Paper(
@@ -44,7 +47,8 @@ class Kin(Detector):
             "A small residual network looks at tiles at native scale, never resized, and its logit is the "
             "score. It learns from many generators; every training picture, real or generated, passes "
             "the same random history of resizing, cropping and compression, so that no history gives a "
-            "label away."
+            "label away. The shipped model has a second branch, FerretNet's, for traces that nothing has "
+            "touched yet."
         ),
         parameters=524_017,
         needs=(LITE0,),
@@ -53,38 +57,68 @@ class Kin(Detector):
     statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # views scale what they show
 
     def __init__(
-        self, views: tuple[str, ...] = ("pixels",), trunk: str = "lite0", voting: str = "features"
+        self, views: tuple[str, ...] = ("pixels",), trunk: str = "lite0", traces: bool = False
     ) -> None:
         check_views(views)
-        if voting not in VOTINGS:
-            raise ConfigError(f"no voting is named {voting!r}; the names are: {', '.join(VOTINGS)}")
         super().__init__()
-        self.views, self.voting = views, voting
-        self.trunk, channels = small_trunk(trunk, sum(VIEWS[name].channels for name in views))
+        self.views = views
+        self.trunk, self.channels = small_trunk(trunk, sum(VIEWS[name].channels for name in views))
+        self.traces = FerretTrunk() if traces else None
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Linear(channels, 1)
+        self.head = nn.Linear(self.channels + (FerretTrunk.CHANNELS if traces else 0), 1)
 
     def equip(self, store: Store, *, fresh: bool) -> None:
         if fresh and isinstance(self.trunk, ImageNetTrunk) and (tensors := store.tensors(LITE0)) is not None:
             self.trunk.begin_from(tensors, LITE0)
+        if fresh:
+            self._begin_traces(store)
+
+    def begin_from(self, tensors: Tensors, store: Store, where: object) -> None:
+        """As `Detector.begin_from`; one with traces may begin from one without, that may have more blocks."""
+        if self.traces is not None and not any(name.startswith("traces.") for name in tensors):
+            self._begin_traces(store)
+            own = self.state_dict()
+            weight = torch.cat([tensors["head.weight"], own["head.weight"][:, self.channels :]], 1)
+            head = {"head.weight": weight, "head.bias": tensors["head.bias"] + own["head.bias"]}
+            tensors = {**own, **{name: tensors[name] for name in own if name in tensors}, **head}
+        load_strictly(self, tensors, where)
+
+    @torch.no_grad()
+    def _begin_traces(self, store: Store) -> None:
+        """FerretNet's published weights, where there is the branch and they are to be had."""
+        if self.traces is not None and (tensors := store.tensors(FERRETNET)) is not None:
+            trunk, head = trunk_and_head(tensors)
+            load_strictly(self.traces, trunk, FERRETNET)
+            self.head.weight[:, self.channels :] = SAY * head["1.weight"]
+            self.head.bias.copy_(SAY * head["1.bias"])
 
     def prepare(self, picture: Picture) -> Tensor:
         return self.normalise(to_tensor(picture))
 
     def forward(self, batch: Tensor) -> Tensor:
-        maps = self._maps(batch)
-        if self.voting == "patches":
-            return self._votes(maps).mean((-2, -1))
-        return self.head(self.dropout(maps.mean((-2, -1)))).squeeze(-1)
+        features = self._maps(batch).mean((-2, -1))
+        if self.traces is not None:
+            features = torch.cat([features, self._traces(self.traces, batch)], 1)
+        return self.head(self.dropout(features)).squeeze(-1)
 
     def patch_logits(self, batch: Tensor) -> Tensor:
-        """What the head says of each place of the last map, shape (B, h, w); their mean is near the logit."""
-        return self._votes(self._maps(batch))
+        """What the head says of each place of the last map, shape (B, h, w); their mean is the logit.
+
+        What it says of the traces is said of every place alike.
+        """
+        weight, bias = self.head.weight[:, : self.channels, None, None], self.head.bias
+        votes = F.conv2d(self._maps(batch), weight, bias).squeeze(1)
+        if self.traces is None:
+            return votes
+        of_traces = F.linear(self._traces(self.traces, batch), self.head.weight[:, self.channels :])
+        return votes + of_traces[:, :, None]
 
     def _maps(self, batch: Tensor) -> Tensor:
         seen = [VIEWS[name].function(batch) for name in self.views]
         return self.trunk(torch.cat(seen, 1) if len(seen) > 1 else seen[0])
 
-    def _votes(self, maps: Tensor) -> Tensor:
-        weight, bias = self.head.weight[:, :, None, None], self.head.bias
-        return F.conv2d(maps, weight, bias).squeeze(1)
+    def _traces(self, trunk: FerretTrunk, batch: Tensor) -> Tensor:
+        """Features (B, 128) of the middle of each tile, which tells nearly what the whole does."""
+        top, left = (side * OUTSIDE[0] // OUTSIDE[1] for side in batch.shape[-2:])
+        middle = batch[..., top : batch.shape[-2] - top, left : batch.shape[-1] - left]
+        return trunk(standardised(middle, STATISTICS))
