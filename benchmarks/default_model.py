@@ -52,10 +52,8 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "kin-soft": ("kin-again",),
     "kin-2": ("kin-soft", "kin-again", "kin"),
     "kin-traces": ("kin-2",),
-    "kin-traces-soft": ("kin-2",),
-    "kin-3": ("kin-traces", "kin-traces-soft"),
 }
-NAME = "kin-3"  # of the model
+NAME = "kin-3"  # of the model, which has the weights of the last run
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
 

@@ -14,7 +14,7 @@ from torch import nn
 from pixelkin.errors import ConfigError, MissingWeightsError, WeightsError
 from pixelkin.images import from_pixels, read
 from pixelkin.lab.backbones.efficientnet import EfficientNet
-from pixelkin.lab.backbones.small import TRUNKS, ImageNetTrunk, small_trunk
+from pixelkin.lab.backbones.small import ImageNetTrunk, small_trunk
 from pixelkin.lab.detectors.base import standardised
 from pixelkin.lab.detectors.ferretnet import FerretNet
 from pixelkin.lab.detectors.kin import SAY, Kin
@@ -24,6 +24,7 @@ from pixelkin.lab.recipe import TrainConfig
 from pixelkin.lab.representations.views import VIEWS
 from pixelkin.lab.runs import new_detector
 
+TRUNKS = ["lite0", "dense", "depthwise", "patch"]
 SIZES = [(32, 32), (33, 47), (64, 35), (97, 131)]
 PHOTO = read(EXAMPLES / "photo-rocket.jpg").pixels
 
@@ -57,7 +58,7 @@ def gigaflops(detector, side):
 
 @pytest.mark.parametrize(
     ("kind", "channels", "side"),
-    [("lite0", 112, 4), ("lite0-9", 112, 4), ("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)],
+    [("lite0", 112, 4), ("dense", 144, 4), ("depthwise", 256, 4), ("patch", 128, 32)],
 )
 def test_a_trunk_s_maps_have_the_channels_it_states_and_are_as_small_as_it_says(kind, channels, side):
     trunk, stated = small_trunk(kind, 5)
@@ -74,19 +75,18 @@ def test_a_feature_of_the_patch_trunk_sees_12_pixels_each_way():
 
 
 def test_an_unknown_trunk_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no small trunk is named 'deep'; the names are: lite0, lite0-9, d"):
+    with pytest.raises(ConfigError, match="no small trunk is named 'deep'; the names are: lite0, dense, d"):
         small_trunk("deep", 3)
 
 
-@pytest.mark.parametrize("blocks", [9, 10])
-def test_the_imagenet_trunk_makes_the_maps_of_the_whole_network_it_was_cut_from(blocks):
+def test_the_imagenet_trunk_makes_the_maps_of_the_whole_network_it_was_cut_from():
     whole = fill(EfficientNet("lite0", outputs=1000))
-    trunk = ImageNetTrunk(3, blocks)
+    trunk = ImageNetTrunk(3)
     trunk.begin_from(whole.state_dict(), "the whole network")
     batch = torch.rand(2, 3, 65, 48) * 4 - 2
     with torch.inference_mode():
         maps = whole.activation(whole._bn0(whole._conv_stem(batch / 2)))
-        for block in list(whole._blocks)[:blocks]:
+        for block in list(whole._blocks)[: ImageNetTrunk.BLOCKS]:
             maps = block(maps)
         torch.testing.assert_close(trunk.eval()(batch), maps, rtol=1e-4, atol=1e-4)
 
@@ -131,13 +131,13 @@ def ferretnet(tmp_path, monkeypatch):
 
 def middles(batch):
     """What of each tile of 128 pixels the traces are sought in, by hand."""
-    return batch[..., 34:94, 34:94]
+    return batch[..., 46:82, 46:82]
 
 
 def test_traces_begin_beside_a_finished_network_as_a_share_of_the_published_logit(ferretnet):
     published, store = ferretnet
-    finished = fill(Kin(trunk="lite0-9"))
-    detector = Kin(trunk="lite0-9", traces=True)
+    finished = fill(Kin())
+    detector = Kin(traces=True)
     detector.begin_from(finished.state_dict(), store, "a run")
     batch = torch.rand(2, 3, 128, 128)
     of_traces = published(standardised(middles(batch), FerretNet.statistics))
@@ -147,14 +147,16 @@ def test_traces_begin_beside_a_finished_network_as_a_share_of_the_published_logi
     assert store.facts()["used"].keys() == {"ferretnet-s"}
 
 
-def test_a_network_of_ten_blocks_begins_one_of_nine_with_the_nine_it_shares(ferretnet):
-    _, store = ferretnet
-    ten, detector = fill(Kin()), Kin(trunk="lite0-9", traces=True)
-    detector.begin_from(ten.state_dict(), store, "a run")
-    theirs, ours = ten.state_dict(), detector.state_dict()
-    shared = [name for name in ours if name.startswith("trunk.")]
-    assert all(torch.equal(ours[name], theirs[name]) for name in shared)
-    assert len(shared) < sum(name.startswith("trunk.") for name in theirs)
+def test_a_trunk_that_is_held_keeps_its_weights_while_the_rest_learns():
+    detector = fill(Kin(trunk="dense", traces=True, hold=True)).train()
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    stepped = [p for group in detector.groups() for p in group["params"]]
+    optimiser = torch.optim.SGD(stepped, 0.1)
+    detector.loss(torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])).backward()
+    optimiser.step()
+    changed = {n for n, p in detector.named_parameters() if not torch.equal(p, before[n])}
+    assert not [name for name in changed if name.startswith("trunk.")]
+    assert {"head.weight", "traces.cbr1.0.weight", "traces.feature.2.weight"} <= changed
 
 
 def test_a_network_with_traces_goes_on_from_one_strictly(ferretnet):
@@ -191,7 +193,7 @@ def test_a_picture_is_prepared_as_pixels_in_0_to_1():
 
 def test_the_default_and_the_shipped_network_are_small_and_cheap():
     assert count(Kin()) == Kin.card.parameters
-    for detector in (Kin(), Kin(trunk="lite0-9", traces=True)):
+    for detector in (Kin(), Kin(traces=True)):
         assert count(detector) <= 1_500_000
         assert 0.1 < gigaflops(detector.eval(), 256) <= 0.6
 
@@ -207,7 +209,7 @@ def test_arithmetic_is_counted_as_by_hand():
     [
         ({"views": ("pixels", "npr3")}, "no view is named npr3; the names are: pixels, npr2"),
         ({"views": ()}, "no view is named nothing; the names are: pixels"),
-        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: lite0, lite0-9, dense"),
+        ({"trunk": "deep"}, "no small trunk is named 'deep'; the names are: lite0, dense"),
     ],
 )
 def test_an_unknown_option_is_answered_with_the_known_ones(options, told):
@@ -218,7 +220,7 @@ def test_an_unknown_option_is_answered_with_the_known_ones(options, told):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"view": ["pixels"]}, "no option of kin is named 'view'; the names are: views, trunk, traces"),
+        ({"view": ["pixels"]}, "no option of kin is named 'view'; the names are: views, trunk, traces, hold"),
         ({"views": "pixels"}, "options.views takes"),
         ({"trunk": 3}, "options.trunk takes text"),
     ],
@@ -245,7 +247,7 @@ def test_a_recipe_s_list_of_views_is_taken():
         *(pytest.param(partial(Kin, views=(name,)), id=name) for name in VIEWS),
         pytest.param(partial(Kin, views=("pixels", "npr8", "phases")), id="pixels, npr8 and phases"),
         *(pytest.param(partial(Kin, trunk=name), id=name) for name in ("depthwise", "patch")),
-        pytest.param(partial(Kin, trunk="lite0-9", traces=True), id="as shipped"),
+        pytest.param(partial(Kin, traces=True), id="as shipped"),
     ],
 )
 def test_an_exported_kin_is_small_and_answers_as_the_network_at_odd_sizes(make):

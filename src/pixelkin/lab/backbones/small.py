@@ -10,8 +10,6 @@ from pixelkin.errors import ConfigError
 from pixelkin.lab.backbones.efficientnet import EfficientNet
 from pixelkin.lab.weights import Tensors, load_strictly
 
-TRUNKS = ("lite0", "lite0-9", "dense", "depthwise", "patch")
-
 
 class Residual(nn.Module):
     """Two 3 x 3 convolutions and a shortcut (He et al. 2016), the first with the stride."""
@@ -65,19 +63,17 @@ def convolved(
 
 
 class ImageNetTrunk(nn.Module):
-    """The stem and first blocks of EfficientNet-Lite0, its batch norms folded away: five halvings less one.
+    """The stem and ten blocks of EfficientNet-Lite0, its batch norms folded away: five halvings less one.
 
     Args:
         channels_in: of the views; weights of the first three are ImageNet's, those of more begin at zero.
-        blocks: how many; the ninth and the tenth give maps of one shape.
     """
 
-    CHANNELS = 112
+    BLOCKS, CHANNELS = 10, 112
 
-    def __init__(self, channels_in: int, blocks: int = 10) -> None:
+    def __init__(self, channels_in: int) -> None:
         super().__init__()
-        self.blocks = blocks
-        self.layers, _ = EfficientNet("lite0", channels_in, outputs=None).cut(blocks)
+        self.layers, _ = EfficientNet("lite0", channels_in, outputs=None).cut(self.BLOCKS)
 
     def forward(self, x: Tensor) -> Tensor:
         # Pixels come centred and over 0.25; the weights were trained on pixels over half of the range.
@@ -88,7 +84,7 @@ class ImageNetTrunk(nn.Module):
         """Take the weights of a whole EfficientNet-Lite0."""
         whole = EfficientNet("lite0", outputs=1000)
         load_strictly(whole, tensors, source)
-        learnt = dict(whole.cut(self.blocks)[0].state_dict())
+        learnt = dict(whole.cut(self.BLOCKS)[0].state_dict())
         stem = torch.zeros_like(self.state_dict()["layers.0.weight"])
         stem[:, :3] = learnt["0.weight"]
         self.layers.load_state_dict({**learnt, "0.weight": stem})
@@ -97,11 +93,10 @@ class ImageNetTrunk(nn.Module):
 def small_trunk(kind: str, channels_in: int) -> tuple[nn.Module, int]:
     """A trunk from maps (B, ``channels_in``, H, W) to features, and how many channels these have.
 
-    ``lite0`` is what ImageNet taught EfficientNet-Lite0, up to its tenth block (`ImageNetTrunk`), and
-    ``lite0-9`` the same without the tenth. The others begin from nothing: ``dense`` halves the side four
-    times by plain convolutions, which this class of processor runs near its peak; ``depthwise`` has half the
-    multiplications but waits for memory; ``patch`` halves it once, and each of its features sees 12 x 12
-    pixels, after LaDeDa.
+    ``lite0`` is what ImageNet taught EfficientNet-Lite0, up to its tenth block (`ImageNetTrunk`). The others
+    begin from nothing: ``dense`` halves the side four times by plain convolutions, which this class of
+    processor runs near its peak; ``depthwise`` has half the multiplications but waits for memory; ``patch``
+    halves it once, and each of its features sees 12 x 12 pixels, after LaDeDa.
 
     Raises:
         ConfigError: there is no such kind.
@@ -109,8 +104,6 @@ def small_trunk(kind: str, channels_in: int) -> tuple[nn.Module, int]:
     match kind:
         case "lite0":
             return ImageNetTrunk(channels_in), ImageNetTrunk.CHANNELS
-        case "lite0-9":
-            return ImageNetTrunk(channels_in, blocks=9), ImageNetTrunk.CHANNELS
         case "dense":
             dense = (Residual(24, 40, 2), Residual(40, 80, 2), Residual(80, 144, 2))
             return nn.Sequential(convolved(channels_in, 24, 4, 2), *dense), 144
@@ -120,4 +113,4 @@ def small_trunk(kind: str, channels_in: int) -> tuple[nn.Module, int]:
         case "patch":
             layers = (convolved(32, 48, 3, 1), convolved(48, 64, 1, 1), convolved(64, 128, 1, 1))
             return nn.Sequential(convolved(channels_in, 32, 4, 2), convolved(32, 32, 3, 1), *layers), 128
-    raise ConfigError(f"no small trunk is named {kind!r}; the names are: {', '.join(TRUNKS)}")
+    raise ConfigError(f"no small trunk is named {kind!r}; the names are: lite0, dense, depthwise, patch")

@@ -8,6 +8,8 @@ settled by experiment (docs/experiments.md), and stays a pair of options.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +23,7 @@ from pixelkin.lab.weights import Tensors, load_strictly
 from pixelkin.types import Picture
 
 LITE0, FERRETNET = "efficientnet-lite0-imagenet", "ferretnet-s"
-OUTSIDE = 17, 64  # so much of a side is left off at each end of what the traces are sought in
+OUTSIDE = 23, 64  # so much of a side is left off at each end of what the traces are sought in
 SAY = 0.2  # of FerretNet's published logit in the first sum
 
 
@@ -34,6 +36,7 @@ class Kin(Detector):
         traces: a second branch, FerretNet's, on the middle of each tile: its features stand beside the
             trunk's before the head. It begins from FerretNet's published weights, its part of the head from
             `SAY` times theirs.
+        hold: the trunk keeps the weights that it begins with, and only the traces and the head learn.
     """
 
     card = Paper(
@@ -57,11 +60,15 @@ class Kin(Detector):
     statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # views scale what they show
 
     def __init__(
-        self, views: tuple[str, ...] = ("pixels",), trunk: str = "lite0", traces: bool = False
+        self,
+        views: tuple[str, ...] = ("pixels",),
+        trunk: str = "lite0",
+        traces: bool = False,
+        hold: bool = False,
     ) -> None:
         check_views(views)
         super().__init__()
-        self.views = views
+        self.views, self.hold = views, hold
         self.trunk, self.channels = small_trunk(trunk, sum(VIEWS[name].channels for name in views))
         self.traces = FerretTrunk() if traces else None
         self.dropout = nn.Dropout(0.2)
@@ -73,14 +80,19 @@ class Kin(Detector):
         if fresh:
             self._begin_traces(store)
 
+    def groups(self) -> list[dict[str, Any]]:
+        held = set(self.trunk.parameters()) if self.hold else set()
+        return [{"params": [p for p in self.parameters() if p not in held]}]
+
     def begin_from(self, tensors: Tensors, store: Store, where: object) -> None:
-        """As `Detector.begin_from`; one with traces may begin from one without, that may have more blocks."""
+        """As `Detector.begin_from`; a network with traces may begin from one without."""
         if self.traces is not None and not any(name.startswith("traces.") for name in tensors):
             self._begin_traces(store)
             own = self.state_dict()
             weight = torch.cat([tensors["head.weight"], own["head.weight"][:, self.channels :]], 1)
             head = {"head.weight": weight, "head.bias": tensors["head.bias"] + own["head.bias"]}
-            tensors = {**own, **{name: tensors[name] for name in own if name in tensors}, **head}
+            traces = {name: tensor for name, tensor in own.items() if name.startswith("traces.")}
+            tensors = {**tensors, **traces, **head}
         load_strictly(self, tensors, where)
 
     @torch.no_grad()
@@ -115,7 +127,8 @@ class Kin(Detector):
 
     def _maps(self, batch: Tensor) -> Tensor:
         seen = [VIEWS[name].function(batch) for name in self.views]
-        return self.trunk(torch.cat(seen, 1) if len(seen) > 1 else seen[0])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold):
+            return self.trunk(torch.cat(seen, 1) if len(seen) > 1 else seen[0])
 
     def _traces(self, trunk: FerretTrunk, batch: Tensor) -> Tensor:
         """Features (B, 128) of the middle of each tile, which tells nearly what the whole does."""
