@@ -1,11 +1,9 @@
-"""From public repositories to the shipped model: corpus, pairs, five trainings and means of them, export.
+"""From public repositories to the shipped model: corpus, pairs, three trainings, their mean, export.
 
-    python benchmarks/default_model.py --repos CLONES --work DIR --weights-dir FOLDER
-        [--zoo FOLDER] [--judge IMAGES]
+    python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--judge IMAGES]
 
-``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names;
-``--weights-dir`` the published FerretNet-S; ``--zoo`` a ``zoo.py`` of real generators (see
-`pixelkin.lab.pairs`). The model is calibrated on the
+``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names; ``--zoo`` a
+folder with a ``zoo.py`` of real generators (see `pixelkin.lab.pairs`). The model is calibrated on the
 corpus's sources ``dev``; what it reaches on the labelled images of ``--judge`` comes into its card. What is
 there already is not made again, so that the command goes on where it was stopped; with ``--minutes``
 training stops after so many, with a checkpoint. Seeds are the recipe's; the digests of all that went in are
@@ -51,9 +49,8 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "kin-again": ("kin",),
     "kin-soft": ("kin-again",),
     "kin-2": ("kin-soft", "kin-again", "kin"),
-    "kin-traces": ("kin-2",),
 }
-NAME = "kin-3"  # of the model, which has the weights of the last run
+NAME = "kin-2"  # of the model, which has the weights of the last run
 OF_ZOO, SIMULATED = 150, 100  # pairs a generator
 TRAIN = ("-m", "pixelkin", "train")
 
@@ -63,7 +60,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repos", type=Path, required=True, help="folder of clones")
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
-    parser.add_argument("--weights-dir", type=Path, help="where the published FerretNet-S lies")
     parser.add_argument("--zoo", type=Path, help="folder with a zoo.py of real generators")
     parser.add_argument("--minutes", default="0", help="of training at once; 0 for all of it")
     parser.add_argument("--judge", type=Path, help="labelled images to measure the model on")
@@ -117,8 +113,6 @@ def trained(recipe: str, origins: tuple[str, ...], run: Path, asked: argparse.Na
     if origins:
         places["start"] = run.with_name(origins[0])
     words = [word for key, place in places.items() for word in ("--set", f"{key}={place}")]
-    if asked.weights_dir:
-        words += ["--weights-dir", str(asked.weights_dir)]
     return called(*TRAIN, str(RECIPES / f"{recipe}.toml"), *words, "--resume", "--minutes", asked.minutes)
 
 

@@ -191,7 +191,7 @@ def test_a_picture_is_prepared_as_pixels_in_0_to_1():
     np.testing.assert_allclose(prepared.permute(1, 2, 0), pixels / 255, rtol=0, atol=1e-6)
 
 
-def test_the_default_and_the_shipped_network_are_small_and_cheap():
+def test_it_is_small_and_cheap_with_traces_too():
     assert count(Kin()) == Kin.card.parameters
     for detector in (Kin(), Kin(traces=True)):
         assert count(detector) <= 1_500_000
@@ -247,7 +247,7 @@ def test_a_recipe_s_list_of_views_is_taken():
         *(pytest.param(partial(Kin, views=(name,)), id=name) for name in VIEWS),
         pytest.param(partial(Kin, views=("pixels", "npr8", "phases")), id="pixels, npr8 and phases"),
         *(pytest.param(partial(Kin, trunk=name), id=name) for name in ("depthwise", "patch")),
-        pytest.param(partial(Kin, traces=True), id="as shipped"),
+        pytest.param(partial(Kin, traces=True), id="with traces"),
     ],
 )
 def test_an_exported_kin_is_small_and_answers_as_the_network_at_odd_sizes(make):

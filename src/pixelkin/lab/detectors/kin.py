@@ -50,8 +50,7 @@ class Kin(Detector):
             "A small residual network looks at tiles at native scale, never resized, and its logit is the "
             "score. It learns from many generators; every training picture, real or generated, passes "
             "the same random history of resizing, cropping and compression, so that no history gives a "
-            "label away. The shipped model has a second branch, FerretNet's, for traces that nothing has "
-            "touched yet."
+            "label away."
         ),
         parameters=524_017,
         needs=(LITE0,),
