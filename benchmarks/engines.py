@@ -23,9 +23,11 @@ from pixelkin.lab.detectors import detector_class
 from pixelkin.lab.detectors.base import Detector, FromPixels
 from pixelkin.lab.export import to_onnx
 from pixelkin.lab.quantise import quantised
+from pixelkin.model import Model
 from pixelkin.types import Card, Pixels
 
 EAGER, ONNX = "PyTorch, eager", "ONNX Runtime"  # what the ratio that must hold is of
+SHARED = "`pixelkin.Model`: ONNX Runtime, a thread has tiles of its own"
 SIDE = 128  # of a tile, pixels
 LEAST = 0.25  # seconds a turn
 SETTLES = 0.02  # seconds in which the threads of the engine before go to sleep
@@ -110,6 +112,7 @@ def engines_of(name: str) -> dict[str, Engine]:
         "PyTorch, eager, channels last": partial(eager, last),
         "PyTorch, eager, folded": partial(eager, network.graph().eval()),
         ONNX: partial(onnx_runtime, graph),
+        SHARED: partial(shared_out, graph),
         "ONNX Runtime, 8 bits": partial(onnx_runtime, quantised(graph, list(noise))),
     }
     if importlib.util.find_spec("openvino"):
@@ -128,6 +131,11 @@ def built(name: str) -> Detector:
     with torch.no_grad():
         network.train().from_pixels(torch.randint(0, 256, (8, 3, SIDE, SIDE), dtype=torch.uint8))
     return network.eval()
+
+
+def shared_out(graph: bytes, tiles: Pixels, threads: int) -> Call:
+    """A graph as Pixelkin runs it."""
+    return partial(Model(graph, threads=threads).logits, tiles)
 
 
 def eager(network: torch.nn.Module, tiles: Pixels, threads: int) -> Call:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
 from pixelkin.judgement import conclude, look
 from pixelkin.models import DEFAULT, SHIPPED, folder
+from pixelkin.processes import cores
 from pixelkin.tiles import CHOICES, JOINS, sigmoid
 from pixelkin.types import Card, Described, Picture, Pixels, Prediction
 
 CARD_KEY = "pixelkin.card"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LARGEST_TILE, MOST_TILES = 2048, 1024  # that a card may ask for
-BATCH = 8  # tiles per call of the runtime: enough to keep it busy, small enough for any memory
+BATCH = 8  # tiles per call of the runtime at the most: enough to keep it busy, small enough for any memory
 
 Source = str | Path | bytes | Picture | Image.Image | NDArray[Any]
 
@@ -37,8 +39,10 @@ class Model:
     Args:
         data: the bytes of an ``.onnx`` file that `pixelkin export` wrote.
         name: what to call the file in an error.
-        threads: of the runtime; 0 for its own choice, one a core.
-        providers: of the runtime, the first that it has is used for what that can do.
+        threads: that judge tiles, each other ones; 0 for one a core. (The runtime's own threads share the
+            work of every layer, and wait for one another at its end: they take half as long again.)
+        providers: of the runtime, the first that it has is used for what that can do; another than the
+            processor is given one call at a time.
 
     Raises:
         ModelError: the bytes are no such file, or were altered since, their card cannot be used, or a
@@ -53,7 +57,7 @@ class Model:
         if lacking:
             raise ModelError(f"{name}: this build of onnxruntime has no {lacking[0]}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=list(providers))
@@ -63,16 +67,22 @@ class Model:
             raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
         if inputs != ["tiles"]:
             raise ModelError(f"{name}: an ONNX model, but not one that takes tiles of pixels")
+        self._threads = (threads or cores()) if tuple(providers) == (CPU,) else 1
+        self._pool = ThreadPoolExecutor(
+            self._threads, "pixelkin-tiles"
+        )  # begins no thread before it is asked
         self.card = _card(metadata, name)
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, tiles: Pixels) -> NDArray[np.float64]:
         """One logit a tile, shape (n,), of uint8 tiles of shape (n, 3, H, W)."""
-        parts = [
-            self._session.run(["logits"], {"tiles": tiles[start : start + BATCH]})[0]
-            for start in range(0, len(tiles), BATCH)
-        ]
-        return np.concatenate(parts).astype(np.float64)
+        turns = -(-len(tiles) // (BATCH * self._threads))
+        parts = np.array_split(tiles, min(len(tiles), turns * self._threads))
+        judged = self._pool.map(self._run, parts) if self._threads > 1 else map(self._run, parts)
+        return np.concatenate(list(judged)).astype(np.float64)
+
+    def _run(self, tiles: Pixels) -> NDArray[np.float32]:
+        return self._session.run(["logits"], {"tiles": tiles})[0]
 
     def detect(self, source: Source) -> Prediction:
         """Judge one picture.
@@ -130,8 +140,8 @@ def load(model: str | Path = DEFAULT, threads: int = 0, providers: Sequence[str]
 
     Args:
         model: a name of `pixelkin.models.SHIPPED`, or the path of an ``.onnx`` file.
-        threads: of the runtime; 0 for its own choice, one a core.
-        providers: of the runtime, as `Model` takes them.
+        threads: as `Model` takes them.
+        providers: likewise.
 
     Raises:
         ModelError: there is no such model, the file is no model, or a shipped one was altered.

@@ -21,6 +21,11 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def mapped(function: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """``function`` of each item, in order, a bounded number of them in advance.
 

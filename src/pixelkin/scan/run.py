@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pixelkin.isolation import Limits
 from pixelkin.model import load
 from pixelkin.models import DEFAULT, SHIPPED
 from pixelkin.parquet import modules
+from pixelkin.processes import cores
 from pixelkin.scan import cluster, parts, state
 from pixelkin.scan.cluster import Resources
 from pixelkin.scan.job import Judge, OnBegin, OnCounts, Share
@@ -94,7 +94,7 @@ def scan(
             model_sha256=loaded.sha256,
             looker=Looker(loaded.card, root, decode),
             limits=how.limits,
-            workers=how.workers or _cores(),
+            workers=how.workers or cores(),
         )
         for number, file in _judged(share, left, how, on_counts):
             parts.write(out, number, file)
@@ -112,8 +112,3 @@ def _judged(share: Share, left: list[int], how: How, on_counts: OnCounts) -> Ite
     for number, file in cluster.judged(share, left, how.workers, how.resources):
         on_counts(parts.counts(file) or Counter())
         yield number, file
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

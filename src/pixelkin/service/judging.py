@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pixelkin.errors import ImageError, IsolationError, LostError
 from pixelkin.images import encode
 from pixelkin.isolation import Isolated
 from pixelkin.model import Model
+from pixelkin.processes import cores
 from pixelkin.scoring import Judged, record
 from pixelkin.service.batching import Batcher
 from pixelkin.service.limits import RETRY, Limits, Refusal, check_bytes
@@ -42,7 +42,7 @@ class Judge:
     def __init__(self, model: Model, limits: Limits, metrics: Metrics) -> None:
         self.model = model
         self._limits, self._metrics = limits, metrics
-        self._workers = limits.workers or os.cpu_count() or 1
+        self._workers = limits.workers or cores()
         of_one = isolation.Limits(limits.look_seconds, limits.look_memory)
         self._lookers = Isolated(Looker(model.card, limits.pixels), self._workers, of_one)
         self._batcher = Batcher(model.logits, on_batch=metrics.batches.observe)
