@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from dataclasses import replace
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import uvicorn
 from fastapi import FastAPI
@@ -69,6 +69,9 @@ def run(app: FastAPI, host: str, port: int, on_start: Callable[[str], None]) -> 
         why = (error.strerror or str(error)).partition(" (")[0].lower()
         raise ConfigError(f"nothing can listen at {host}, port {port}: {why}") from error
     with listening:
+        # Its connections inherit it. asyncio sets it on sockets that name their protocol alone, which
+        # Python's listeners do not; without, a client that keeps its connection waits 40 ms for each answer.
+        listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         Server(config, on_start).run([listening])
 
 
