@@ -167,6 +167,8 @@ def test_a_network_with_traces_goes_on_from_one_strictly(ferretnet):
     assert not store.facts()["used"]
     with pytest.raises(WeightsError, match="a run: not weights of Kin"):
         Kin().begin_from(first.state_dict(), store, "a run")
+    with pytest.raises(WeightsError, match="a run: not weights of Kin"):
+        second.begin_from({"head.weight": torch.zeros(3)}, store, "a run")
 
 
 def test_traces_without_the_published_weights_say_which_file_is_missing():

@@ -40,7 +40,7 @@ class Model:
         data: the bytes of an ``.onnx`` file that `pixelkin export` wrote.
         name: what to call the file in an error.
         threads: that judge tiles, each other ones; 0 for one a core. (The runtime's own threads share the
-            work of every layer, and wait for one another at its end: they take half as long again.)
+            work of every layer, and wait for one another at its end: two take over half as long again.)
         providers: of the runtime, the first that it has is used for what that can do; another than the
             processor is given one call at a time.
 
@@ -68,9 +68,7 @@ class Model:
         if inputs != ["tiles"]:
             raise ModelError(f"{name}: an ONNX model, but not one that takes tiles of pixels")
         self._threads = (threads or cores()) if tuple(providers) == (CPU,) else 1
-        self._pool = ThreadPoolExecutor(
-            self._threads, "pixelkin-tiles"
-        )  # begins no thread before it is asked
+        self._pool = ThreadPoolExecutor(self._threads, "pixelkin-tiles")  # no thread before work
         self.card = _card(metadata, name)
         self.sha256 = hashlib.sha256(data).hexdigest()
 

@@ -67,7 +67,7 @@ class Kin(Detector):
     ) -> None:
         check_views(views)
         super().__init__()
-        self.views, self.hold = views, hold
+        self.views, self.kind, self.hold = views, trunk, hold
         self.trunk, self.channels = small_trunk(trunk, sum(VIEWS[name].channels for name in views))
         self.traces = FerretTrunk() if traces else None
         self.dropout = nn.Dropout(0.2)
@@ -85,14 +85,15 @@ class Kin(Detector):
 
     def begin_from(self, tensors: Tensors, store: Store, where: object) -> None:
         """As `Detector.begin_from`; a network with traces may begin from one without."""
-        if self.traces is not None and not any(name.startswith("traces.") for name in tensors):
-            self._begin_traces(store)
-            own = self.state_dict()
-            weight = torch.cat([tensors["head.weight"], own["head.weight"][:, self.channels :]], 1)
-            head = {"head.weight": weight, "head.bias": tensors["head.bias"] + own["head.bias"]}
-            traces = {name: tensor for name, tensor in own.items() if name.startswith("traces.")}
-            tensors = {**tensors, **traces, **head}
-        load_strictly(self, tensors, where)
+        if self.traces is None or any(name.startswith("traces.") for name in tensors):
+            load_strictly(self, tensors, where)
+            return
+        load_strictly(plain := Kin(self.views, self.kind), tensors, where)
+        self._begin_traces(store)
+        with torch.no_grad():
+            self.head.weight[:, : self.channels] = plain.head.weight
+            self.head.bias.add_(plain.head.bias)
+        self.trunk.load_state_dict(plain.trunk.state_dict())
 
     @torch.no_grad()
     def _begin_traces(self, store: Store) -> None:
@@ -126,11 +127,11 @@ class Kin(Detector):
 
     def _maps(self, batch: Tensor) -> Tensor:
         seen = [VIEWS[name].function(batch) for name in self.views]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not (self.hold and self.training)):
             return self.trunk(torch.cat(seen, 1) if len(seen) > 1 else seen[0])
 
     def _traces(self, trunk: FerretTrunk, batch: Tensor) -> Tensor:
-        """Features (B, 128) of the middle of each tile, which tells nearly what the whole does."""
+        """Features (B, 128) of the middle of each tile: most of what the whole tells, within the cost."""
         top, left = (side * OUTSIDE[0] // OUTSIDE[1] for side in batch.shape[-2:])
         middle = batch[..., top : batch.shape[-2] - top, left : batch.shape[-1] - left]
         return trunk(standardised(middle, STATISTICS))
