@@ -104,7 +104,7 @@ def test_no_gradient_is_left_behind():
         ("npr", {}, "layer2"),
         ("cnndetection", {}, "layer4"),
         ("kin", {}, "trunk"),
-        ("ferretnet", {}, "feature"),
+        ("ferretnet", {}, "trunk.feature"),
         ("patchfor", {}, "convout"),
         ("f3net", {"mode": "fad", "size": 64}, None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from pixelkin.errors import ConfigError
 from pixelkin.lab.recipe import TrainConfig
 from pixelkin.processes import keep_freed_memory
 
+SETTLES = 1.0  # seconds in which threads end their work, which takes them microseconds
 WAIT = timedelta(hours=12)  # for the first process, which checks, fills banks and validates for all
 
 
@@ -64,4 +66,7 @@ def finished(fabric: Fabric) -> None:
     """Leave the group of processes together, where there is one: its threads must not outlive Python."""
     fabric.barrier()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # A thread of Gloo that lets go of its last work needs Python's lock, and whoever frees the group
+        # holds that lock and waits for the thread: asleep it is nobody's.
+        time.sleep(SETTLES)
         torch.distributed.destroy_process_group()
