@@ -1,5 +1,6 @@
 """The service as a process that its clients and its machine treat badly."""
 
+import io
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 from serving import running
 from tiny import EXAMPLES
 
@@ -249,10 +251,16 @@ def _judged(service):
 
 
 def test_told_to_stop_with_all_its_processes_it_answers_each_request_in_hand_once():
-    with running(start_new_session=True) as service, ThreadPoolExecutor(24) as pool:
-        names = [f"{place}.png" for place in range(24)]
-        answers = [pool.submit(detect, service, PHOTO, name) for name in names]
+    """All have come before the first is answered: their client is ready, and each is long in decoding."""
+    large = io.BytesIO()
+    Image.new("RGB", (6000, 5000), "olive").save(large, "PNG")
+    names = [f"{place}.png" for place in range(24)]
+    with running(start_new_session=True) as service, ThreadPoolExecutor(24) as pool, ExitStack() as stack:
+        http = stack.enter_context(httpx2.Client(base_url=service.url, timeout=PATIENCE))
+        sent = [{"file": (name, large.getvalue())} for name in names]
+        answers = [pool.submit(http.post, "/v1/detect", files=each) for each in sent]
         wait_until(lambda: in_hand(service) == len(names) or answers[0].done())
+        assert not any(answer.done() for answer in answers)
         os.killpg(service.pid, signal.SIGTERM)  # as systemd does
         rows = [answer.result(PATIENCE).json() for answer in answers]
         assert [row["path"] for row in rows] == names
