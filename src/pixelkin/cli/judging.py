@@ -26,7 +26,7 @@ def detect(
 ) -> None:
     """Say of each image whether it was generated.
 
-    Exit status: 0 if every image was read, 1 if some were not, 2 if nothing was judged.
+    Exit status: 0 if every image was read, 1 if some were not, 2 if the command itself was wrong.
     """
     from pixelkin import show
     from pixelkin.explain import save_heatmap

@@ -119,8 +119,8 @@ class BoundedProtocol(H11Protocol):
             }
             headers = [*(HEADERS | own | {"Cache-Control": "no-store"}).items()]
             start = h11.Response(status_code=status, headers=headers)
-            for event in (start, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            events = (start, h11.Data(data=body), h11.EndOfMessage())
+            self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         self.transport.close()
 
 
