@@ -45,11 +45,11 @@ def test_a_verdict_takes_five_times_pillow_s_decoding_and_ours_hardly_longer_tha
 @pytest.mark.slow
 @pytest.mark.alone
 def test_npr_runs_at_2_5_times_eager_pytorch():
-    """By the runtime's own threads or by ours, whichever is faster: noise is as large as that."""
-    some = {name: engines.engines_of("npr")[name] for name in (engines.EAGER, engines.ONNX, engines.SHARED)}
+    """ONNX Runtime as Pixelkin calls it."""
+    some = {name: engines.engines_of("npr")[name] for name in (engines.EAGER, engines.SHARED)}
     rows = engines.rows("npr", batch=32, threads=2, rounds=9, engines=some)
     ratios = {row.engine: row.ratio for row in rows}
-    assert max(ratios[engines.ONNX], ratios[engines.SHARED]) >= 2.5, ratios
+    assert ratios[engines.SHARED] >= 2.5
 
 
 def test_the_page_of_performance_is_what_was_measured():
