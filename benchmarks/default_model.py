@@ -2,7 +2,7 @@
 
     python benchmarks/default_model.py --repos CLONES --work DIR [--zoo FOLDER] [--judge IMAGES]
 
-``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus --list`` names; ``--zoo`` a
+``CLONES`` holds clones of the repositories that ``python -m pixelkin.lab.corpus list`` names; ``--zoo`` a
 folder with a ``zoo.py`` of real generators (see `pixelkin.lab.pairs`). The model is calibrated on the
 corpus's sources ``dev``; what it reaches on the labelled images of ``--judge`` comes into its card. What is
 there already is not made again, so that the command goes on where it was stopped; with ``--minutes``
@@ -27,7 +27,7 @@ from conditions import CONDITIONS
 from pixelkin.config import build, read_toml
 from pixelkin.lab import pairs
 from pixelkin.lab.average import average
-from pixelkin.lab.corpus import MANIFEST, entries, lay_out
+from pixelkin.lab.corpus import MANIFEST, lay_out, read_manifest
 from pixelkin.lab.export import ExportConfig, export, with_card
 from pixelkin.lab.runs import LAST
 from pixelkin.lab.weights import load_facts
@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--judge", type=Path, help="labelled images to measure the model on")
     asked = parser.parse_args()
     data = asked.work / "train"
-    _, missing = lay_out(entries(), asked.repos, asked.work)
+    _, missing = lay_out(read_manifest(), asked.repos, asked.work)
     if missing:
         print(f"missing: {dict(missing)}", file=sys.stderr)
         return 1

@@ -93,6 +93,41 @@ def contents(path: Path) -> bytes:
         raise ImageError(f"{path}: {error.strerror or error}") from error
 
 
+def thumbnail(data: bytes, side: int, name: str = "the image") -> Pixels:
+    """A small upright RGB copy of an image file, for looking and for telling duplicates.
+
+    A JPEG is decoded at the smallest scale of its transform that is still larger, which takes a
+    fraction of the time of `decode`.
+
+    Args:
+        data: the whole file, as for `decode`.
+        side: the longer side of the copy in pixels; smaller pictures keep their size.
+        name: what to call the file in an error.
+
+    Returns:
+        uint8, shape (H, W, 3).
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    try:
+        with warnings.catch_warnings(), _opened(data) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageSizeError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
+            if image.format in ("JPEG", "MPO"):
+                bounds.check_scans(data, image.width * image.height)
+            image.draft("RGB", (side, side))
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            image.thumbnail((side, side), reducing_gap=2)
+            image.getexif()[ExifTags.Base.Orientation] = orientation
+            return _upright_rgb(image)
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except Exception as error:
+        raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
+
+
 def from_pixels(pixels: NDArray[Any]) -> Picture:
     """A picture of an array that somebody decoded already.
 
