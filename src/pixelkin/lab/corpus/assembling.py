@@ -11,8 +11,9 @@ from pathlib import Path
 from pixelkin.files import write_atomically
 from pixelkin.lab.corpus.assembly import MOST, Assembled, Plan, assemble, count_by_reason
 from pixelkin.lab.corpus.candidates import Dropped
+from pixelkin.lab.corpus.described import describe, read_described, read_stated, table
 from pixelkin.lab.corpus.duplicates import DISTANCE
-from pixelkin.lab.corpus.manifest import MANIFEST, Entry, read_manifest, write_manifest
+from pixelkin.lab.corpus.manifest import MANIFEST, SOURCES, Entry, read_manifest, write_manifest
 from pixelkin.lab.corpus.splits import check_splits
 from pixelkin.provenance.claims import clean
 
@@ -44,8 +45,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="manifest to compare with only; may be repeated",
     )
     parser.add_argument(
-        "--sources", type=Path, nargs="+", default=[], help="tables that state each repository's author"
+        "--sources", type=Path, nargs="+", default=[], help="tables that state author, licence and notes"
     )
+    parser.add_argument("--described", type=Path, help="table of sources to write, with the new ones")
     parser.add_argument(
         "--cache", type=Path, help="file for facts and hashes that were read; MANIFEST.readings.tsv"
     )
@@ -83,6 +85,9 @@ def _run(asked: argparse.Namespace) -> int:
     check_splits(new)
     write_manifest(asked.into, found.entries)
     write_atomically(asked.dropped, _table(found.dropped).encode())
+    if asked.described:
+        rows = read_described(SOURCES) | describe(new, read_stated(asked.sources))
+        write_atomically(asked.described, table(rows).encode())
     sys.stderr.write(_summary(new, found))
     return 0
 

@@ -93,7 +93,7 @@ def assemble(
     kept.sort(key=lambda entry: ORDER.index(entry.split))  # evaluation first; sorting is stable
     compared = [entry for entry in fixed if read[entry.git_blob].hash]
     kept = _without_near_duplicates(kept, compared, read, plan.distance, dropped)
-    kept = _without_equal_names(_capped(kept, plan.most, dropped), dropped)
+    kept = _capped(kept, plan.most, dropped)
     kept.sort(
         key=lambda entry: (ORDER.index(entry.split), entry.label, entry.source, entry.path, entry.git_blob)
     )
@@ -206,17 +206,3 @@ def _capped(entries: Sequence[Entry], most: int, dropped: list[Dropped]) -> list
         kept += [entry for index, entry in enumerate(members) if index in chosen]
         dropped += [Dropped("over_cap", e) for index, e in enumerate(members) if index not in chosen]
     return kept
-
-
-def _without_equal_names(entries: Iterable[Entry], dropped: list[Dropped]) -> list[Entry]:
-    """Entries that would not overwrite an earlier one's file when laid out."""
-    seen: set[tuple[str, str]] = set()
-
-    def fault(entry: Entry) -> tuple[str, str] | None:
-        key = (entry.source, entry.file_name)
-        if key in seen:
-            return "same_file_name", entry.file_name
-        seen.add(key)
-        return None
-
-    return _sift(entries, fault, dropped)

@@ -69,11 +69,16 @@ class Entry:
 
     @property
     def file_name(self) -> str:
-        """Name of the file when laid out."""
+        """Name of the file when laid out.
+
+        Where the format is known it begins with digits of the blob: commits of a repository may hold
+        different images of one path. Names of older rows stay as they were.
+        """
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", self.path)
-        if len(name) <= LONGEST_NAME:
-            return name
-        return hashlib.sha256(self.path.encode()).hexdigest()[:8] + "_" + name[-100:]
+        digits = f"{self.git_blob[:8]}_" if self.format else ""
+        if len(digits + name) <= LONGEST_NAME:
+            return digits + name
+        return (digits or hashlib.sha256(self.path.encode()).hexdigest()[:8] + "_") + name[-100:]
 
     @property
     def folder(self) -> str:
