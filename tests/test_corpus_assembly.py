@@ -101,7 +101,7 @@ def reasons(dropped):
 
 def test_entries_have_the_facts_of_their_files(clones, assembled):
     rows = [
-        row(clones, "maker/gen", "out/1.png", flags="untouched, Cropped"),
+        row(clones, "maker/gen", "out/1.png", flags="untouched, Edit"),
         row(clones, "someone/photos", "b.jpg", "real"),
     ]
     entries, dropped = assembled(rows)
@@ -113,7 +113,7 @@ def test_entries_have_the_facts_of_their_files(clones, assembled):
         ),
         Entry(
             "train", "1_fake", "gen_maker_gen", "maker/gen", "out/1.png", rows[0]["git_blob"],
-            generator="dreamshaper_8", family="sd1", evidence="path", flags="cropped untouched",
+            generator="dreamshaper_8", family="sd1", evidence="path", flags="edit untouched",
             width="96", height="96", format="PNG",
         ),
     ]  # fmt: skip

@@ -7,6 +7,8 @@ invented; only a signed C2PA manifest is more than a claim.
 from __future__ import annotations
 
 from pixelkin.provenance.claims import Claim, Evidence
+from pixelkin.provenance.declared import declared
 from pixelkin.provenance.reading import evidence
+from pixelkin.provenance.settings import Settings
 
-__all__ = ["Claim", "Evidence", "evidence"]
+__all__ = ["Claim", "Evidence", "Settings", "declared", "evidence"]

@@ -73,6 +73,8 @@ def xmp_fields(packet: bytes) -> Iterator[tuple[str, str]]:
             inside = text[found.end() : found.end() + LONGEST_XMP]
             closing = re.search(rf"</(?:\w{{1,40}}:)?{name}>", inside)
             value = re.sub(r"<[^<>]*>", " ", inside[: closing.start()]) if closing else ""
+            if resource := re.search(r"\brdf:resource=([\"'])([^\"'<>]{1,300})\1", found[0]):
+                value = resource[2]
         else:
             continue
         if value.strip():

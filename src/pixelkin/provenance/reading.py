@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pixelkin.errors import ImageError
-from pixelkin.images import carried, exif_values
+from pixelkin.provenance.carried import COMMENT, Carried, read_carried, user_comment
 from pixelkin.provenance.claims import MOST, Claim, Evidence, clean
-from pixelkin.provenance.fields import PNG, iptc_fields, png_chunks, png_texts, xmp_fields
+from pixelkin.provenance.declared import by_settings
+from pixelkin.provenance.fields import iptc_fields, xmp_fields
 from pixelkin.provenance.manifest import read_manifest
-from pixelkin.provenance.vocabulary import CHUNKS, GENERATED_SOURCES, PLAIN, source_in_words, writer_of
+from pixelkin.provenance.settings import EDIT, REFERENCE, Settings
+from pixelkin.provenance.vocabulary import (
+    CHUNKS,
+    GENERATED_SOURCES,
+    PLAIN,
+    source_code,
+    source_in_words,
+    writer_of,
+)
 
-MAKE, MODEL, POSITION, COMMENT = 271, 272, 34853, 37510
+MAKE, MODEL, POSITION = 271, 272, 34853
+GRAPHS = frozenset({"PNG text prompt", "PNG text workflow"})
 EXIF = {  # numbers of tags, what they say
     305: "Software",
     270: "Description",
@@ -35,7 +45,6 @@ XMP = {
     "provenance": "Content Credentials",
 }
 SAYS_GENERATED = {"AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIGC"}
-XMP_KEYWORD = "XML:com.adobe.xmp"
 
 
 def evidence(data: bytes) -> Evidence:
@@ -48,44 +57,58 @@ def evidence(data: bytes) -> Evidence:
         data: the whole file.
     """
     signed, hints = read_manifest(data)
-    found = list(dict.fromkeys(_unsigned(data)))
+    carried = read_carried(data)
+    written = list(by_settings(carried))
+    found = list(dict.fromkeys([*_unsigned(carried), *_of_settings(written)]))
+    if any(not each.generates for each in written):
+        found = [_not_generated(claim) for claim in found]
     generators = [claim for claim in found if claim.generator]
     others = [claim for claim in found if not claim.generator]
     return Evidence(tuple([*signed, *generators, *others][:MOST]), tuple(hints))
 
 
-def _unsigned(data: bytes) -> Iterator[Claim]:
-    if data.startswith(PNG):
-        yield from _png(data)
-        return
-    try:
-        entries = carried(data)
-    except ImageError:
-        return
-    yield from _exif(entries.get("exif", {}))
-    yield from _xmp(entries.get("xmp", b""))
-    yield from _iptc(entries.get("iptc", b""))
-    if comment := entries.get("comment"):
-        yield _plain("Comment", comment, "comment")
+def _unsigned(carried: Carried) -> Iterator[Claim]:
+    for key, text in carried.texts:
+        yield from _png_text(key, text)
+    yield from _exif(carried.exif)
+    yield from _xmp(carried.xmp)
+    yield from _iptc(carried.iptc)
+    if carried.comment:
+        yield _plain("Comment", carried.comment, "comment")
 
 
-def _png(data: bytes) -> Iterator[Claim]:
-    for key, text in png_texts(data):
-        kind = key.strip().lower()
-        if key == XMP_KEYWORD:
-            yield from _xmp(text.encode())
-        elif kind in CHUNKS:
-            where = f"PNG text {clean(key, 40)}"
-            yield Claim("Generator", writer_of(text, kind) or CHUNKS[kind], where, generator=True)
-            yield Claim("Settings", clean(text), where, generator=True)
-        else:
-            yield _plain(PLAIN.get(kind, clean(key, 40) or "Text"), text, "PNG text")
-    for chunk, body in png_chunks(data):
-        if chunk == b"eXIf":
-            try:
-                yield from _exif(exif_values(body))
-            except ImageError:
-                return
+def _png_text(key: str, text: str) -> Iterator[Claim]:
+    kind = key.strip().lower()
+    if kind in CHUNKS:
+        where = f"PNG text {clean(key, 40)}"
+        yield Claim("Generator", writer_of(text, kind) or CHUNKS[kind], where, generator=True)
+        yield Claim("Settings", clean(text), where, generator=True)
+    else:
+        yield _plain(PLAIN.get(kind, clean(key, 40) or "Text"), text, "PNG text")
+
+
+def _of_settings(written: Iterable[Settings]) -> Iterator[Claim]:
+    """The model that settings name, and whether a picture went in."""
+    for each in written:
+        where = f"settings of {each.program}"
+        if each.models:
+            yield Claim("Checkpoint", clean(", ".join(each.models)), where, each.generates)
+        if EDIT in each.flags:
+            yield Claim(
+                "Input",
+                "a picture was an input: edited, upscaled or generated from it",
+                where,
+                each.generates,
+            )
+        elif REFERENCE in each.flags:
+            yield Claim("Input", "a picture was an input, as a guide only", where, each.generates)
+        if not each.generates:
+            yield Claim("Generator", f"{each.program} saved the picture; no step before generates one", where)
+
+
+def _not_generated(claim: Claim) -> Claim:
+    """A claim that stems from a graph which generates nothing."""
+    return replace(claim, generator=False) if claim.where in GRAPHS or "ComfyUI" in claim.value else claim
 
 
 def _exif(values: Mapping[int, Any]) -> Iterator[Claim]:
@@ -97,7 +120,7 @@ def _exif(values: Mapping[int, Any]) -> Iterator[Claim]:
     for tag, what in EXIF.items():
         value = values.get(tag, "")
         if tag == COMMENT and isinstance(value, bytes):
-            value = _comment(value)
+            value = user_comment(value)
         if clean(value):
             yield _plain(what, value, "EXIF")
     if values.get(POSITION):
@@ -107,7 +130,7 @@ def _exif(values: Mapping[int, Any]) -> Iterator[Claim]:
 def _xmp(packet: bytes) -> Iterator[Claim]:
     for name, value in xmp_fields(packet):
         if name == "DigitalSourceType":
-            code = clean(value, 200).rstrip("/").rsplit("/", 1)[-1]
+            code = source_code(clean(value, 200))
             yield Claim("Source type", source_in_words(code), "XMP", code in GENERATED_SOURCES)
         elif name == "provenance":
             yield Claim(XMP[name], clean(f"lie elsewhere and were not fetched: {value}"), "XMP")
@@ -129,12 +152,3 @@ def _plain(what: str, value: object, where: str) -> Claim:
         return Claim(what, clean(text), where)
     told = text if writer.lower() in text.lower() else f"{writer}: {text}"
     return Claim("Generator" if what in {"Software", "Program", "Camera"} else what, clean(told), where, True)
-
-
-def _comment(value: bytes) -> str:
-    """EXIF's UserComment: eight bytes that name its characters, then these."""
-    code, text = value[:8], value[8:]
-    if code.startswith(b"UNICODE"):
-        wide = "utf-16-be" if text[:1] == b"\0" else "utf-16-le"
-        return text.decode(wide, "replace")
-    return (text if code.strip(b"\0") in {b"ASCII", b"JIS", b""} else value).decode("utf-8", "replace")

@@ -67,7 +67,10 @@ NAMES = re.compile(
 FORMS = {
     "Stable Diffusion web UI": re.compile(r"\bSteps: \d+, .{0,200}?\b(Sampler|CFG scale|Seed): ", re.DOTALL),
     "SwarmUI": re.compile(r'"sui_image_params"'),
-    "ComfyUI": re.compile(r'^(prompt|workflow)?:?\s*\{.*"(class_type|last_node_id)"', re.DOTALL),
+    "Stable Diffusion web UI, extras": re.compile(r"\bPostprocess upscale"),
+    "ComfyUI": re.compile(
+        r'^(prompt|workflow)?:?\s*\{.*"(class_type|last_node_id)"', re.DOTALL | re.IGNORECASE
+    ),
     "Midjourney": re.compile(r"\bJob ID: [0-9a-f]{8}-| --(v|niji) [\d.]+(\s|$)| --ar \d+:\d+(\s|$)"),
 }
 READ = 20_000  # characters of a text that are searched
@@ -84,3 +87,8 @@ def writer_of(text: str, what: str) -> str:
     if what in NAMING and (named := NAMES.search(text)):
         return named[0]
     return next((name for name, form in FORMS.items() if form.search(text)), "")
+
+
+def source_code(value: str) -> str:
+    """The code of a Digital Source Type that is given as an address, a QCode or by itself."""
+    return value.strip().rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1]

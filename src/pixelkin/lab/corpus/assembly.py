@@ -10,14 +10,18 @@ from pathlib import Path
 from pixelkin.lab.corpus import readings
 from pixelkin.lab.corpus.candidates import Dropped, read_candidates
 from pixelkin.lab.corpus.duplicates import DISTANCE, LEAST_CONTRAST, find_duplicates
+from pixelkin.lab.corpus.evidence import CROPPED, PROGRAMS, RESAVED, RESIZED, UNTOUCHED
 from pixelkin.lab.corpus.families import DERIVED
 from pixelkin.lab.corpus.manifest import Entry
 from pixelkin.lab.corpus.readings import Reading
 from pixelkin.lab.corpus.reserved import Reserved
 from pixelkin.lab.corpus.splits import ORDER, assign, read_authors, read_rules
+from pixelkin.provenance.settings import EDIT, NOT_MADE, WORKFLOW
 
 MOST = 150  # images of a source
 SHORTEST = 64  # pixels, of the shorter side
+CHANGED = frozenset({RESAVED, RESIZED, CROPPED})
+GENERATED = PROGRAMS | {"midjourney", "grok", "c2pa-ai", "iptc-ai", "aigc-label"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def assemble(
     kept = _without_copies(kept, {entry.git_blob for entry in fixed}, dropped)
     read = readings.read_all([*kept, *fixed], plan.clones, plan.cache, on_repository)
     kept = _sift(kept, lambda entry: _unusable(read[entry.git_blob]), dropped)
+    kept = _sift(kept, lambda entry: _contradicted(entry, read[entry.git_blob]), dropped)
     kept = [_described(entry, read[entry.git_blob]) for entry in kept]
     splits, homeless = assign(kept, rules, read_authors(plan.sources), fixed)
     dropped += homeless
@@ -143,9 +148,21 @@ def _unusable(reading: Reading) -> tuple[str, str] | None:
         return reading.error, ""
     if reading.error:
         return "unreadable", reading.error
-    if min(reading.width, reading.height) < SHORTEST:
+    if min(int(reading.width), int(reading.height)) < SHORTEST:
         return "too_small", f"{reading.width} x {reading.height}"
-    return ("blank", "") if reading.contrast < LEAST_CONTRAST else None
+    return ("blank", "") if int(reading.contrast) < LEAST_CONTRAST else None
+
+
+def _contradicted(entry: Entry, reading: Reading) -> tuple[str, str] | None:
+    """Why a label is not believed that the file itself contradicts, or None."""
+    marks = set(reading.evidence.split("+"))
+    if entry.label == "0_real" and marks & GENERATED and not marks & {NOT_MADE, WORKFLOW}:
+        return "says_generated", reading.evidence
+    if entry.label == "1_fake" and NOT_MADE in marks and entry.evidence.startswith("comfy"):
+        return "not_generated", reading.evidence
+    if entry.label == "1_fake" and EDIT in marks and entry.family not in DERIVED:
+        return "edit_unclear", reading.evidence
+    return None
 
 
 def _described(entry: Entry, reading: Reading) -> Entry:
@@ -153,13 +170,20 @@ def _described(entry: Entry, reading: Reading) -> Entry:
     real = entry.label == "0_real"
     return replace(
         entry,
-        width=str(reading.width),
-        height=str(reading.height),
+        width=reading.width,
+        height=reading.height,
         format=reading.format,
-        jpeg_quality=str(reading.jpeg_quality or ""),
+        jpeg_quality=reading.jpeg_quality,
         camera=(entry.camera or reading.camera) if real else "",
         year=entry.year or (reading.year if real else ""),
+        flags=_joined_flags(entry.flags, reading.flags),
     )
+
+
+def _joined_flags(stated: str, found: str) -> str:
+    """Flags that somebody stated and that the file shows; ``untouched`` where neither says otherwise."""
+    flags = set(stated.split()) | set(found.split())
+    return " ".join(sorted(flags - {UNTOUCHED} if flags & CHANGED else flags))
 
 
 def _without_near_duplicates(
