@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelkin.errors import PixelkinError
-from pixelkin.lab.corpus import assembling
+from pixelkin.lab.corpus import assembling, looking
+from pixelkin.lab.corpus.counts import tables
 from pixelkin.lab.corpus.layout import lay_out, sample, write_shards
 from pixelkin.lab.corpus.manifest import MANIFEST, Entry, read_manifest
 
@@ -24,7 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_list(commands)
     _add_layout(commands)
     _add_shards(commands)
+    looking.add_evidence(commands)
+    looking.add_sheets(commands)
     assembling.add_command(commands)
+    _add_counts(commands)
     asked = parser.parse_args(arguments)
     try:
         return int(asked.run(asked))
@@ -50,6 +54,12 @@ def _add_shards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_choice(shards)
     _add_places(shards)
     shards.set_defaults(run=_shards)
+
+
+def _add_counts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    counting = commands.add_parser("counts", help="count the images by split, family, kind, camera and more")
+    _add_choice(counting)
+    counting.set_defaults(run=_counts)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +93,11 @@ def _chosen(asked: argparse.Namespace) -> list[Entry]:
 def _list(asked: argparse.Namespace) -> int:
     counts = Counter(entry.repository for entry in _chosen(asked))
     sys.stdout.write("".join(f"{repository}\t{n}\n" for repository, n in sorted(counts.items())))
+    return 0
+
+
+def _counts(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(table.plain() for table in tables(_chosen(asked))))
     return 0
 
 
