@@ -114,12 +114,12 @@ def test_too_few_images_are_said_to_be_too_few(tmp_path):
 
 def test_no_image_is_judged_by_a_forest_fitted_on_it(tmp_path):
     """Random features and labels: in-sample a forest is near perfect, out of fold it is at chance."""
-    from pixelkin.audit import _out_of_fold
+    from pixelkin.audit import out_of_fold
 
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(300, 10)), rng.integers(0, 2, 300)
     assert (
-        abs(roc_auc_score(labels, _out_of_fold(features, labels, list(map(str, range(300))), 0)) - 0.5) < 0.1
+        abs(roc_auc_score(labels, out_of_fold(features, labels, list(map(str, range(300))), 0)) - 0.5) < 0.1
     )
 
 

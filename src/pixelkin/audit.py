@@ -133,7 +133,7 @@ def audit(
             seen = [each for place in places if (each := clues[place]) is not None]
             named = [each.zero_pixel if kind == "zero-pixel" else each.compression for each in seen]
             labels = np.array([sample.label for sample in members])
-            scores = _out_of_fold(_matrix(named), labels, [each.sha256 for each in seen], seed)
+            scores = out_of_fold(_matrix(named), labels, [each.sha256 for each in seen], seed)
             scored += [Scored(s, float(p)) for s, p in zip(members, scores, strict=True)]
             clues_of[tuple(dict.fromkeys(s.source for s in members))] = _best_clue(named, labels)
         scored += [Scored(sample, None, "not fitted") for sample in samples if sample.source in unfit]
@@ -290,7 +290,7 @@ def _matrix(named: Sequence[Features]) -> NDArray[np.float64]:
     return np.array([list(each.values()) for each in named])
 
 
-def _out_of_fold(
+def out_of_fold(
     features: NDArray[np.float64], labels: NDArray[np.int64], files: Sequence[str], seed: int
 ) -> NDArray[np.float64]:
     """The share of trees that call each image generated, of a forest fitted on none of its copies."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelkin.errors import PixelkinError
-from pixelkin.lab.corpus import assembling, looking
+from pixelkin.lab.corpus import assembling, looking, publishing
 from pixelkin.lab.corpus.counts import tables
 from pixelkin.lab.corpus.layout import lay_out, sample, write_shards
 from pixelkin.lab.corpus.manifest import MANIFEST, Entry, read_manifest
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     looking.add_sheets(commands)
     assembling.add_command(commands)
     _add_counts(commands)
+    publishing.add_probe(commands)
+    publishing.add_page(commands)
     asked = parser.parse_args(arguments)
     try:
         return int(asked.run(asked))

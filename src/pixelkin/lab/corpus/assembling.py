@@ -12,6 +12,7 @@ from pixelkin.files import write_atomically
 from pixelkin.lab.corpus.assembly import MOST, Assembled, Plan, assemble, count_by_reason
 from pixelkin.lab.corpus.candidates import Dropped
 from pixelkin.lab.corpus.described import describe, read_described, read_stated, table
+from pixelkin.lab.corpus.dropped import count_by_eye, dropped_table
 from pixelkin.lab.corpus.duplicates import DISTANCE
 from pixelkin.lab.corpus.manifest import MANIFEST, SOURCES, Entry, read_manifest, write_manifest
 from pixelkin.lab.corpus.splits import check_splits
@@ -47,6 +48,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--sources", type=Path, nargs="+", default=[], help="tables that state author, licence and notes"
     )
+    parser.add_argument(
+        "--by-eye",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="tables of what people dropped: reason, repository, count",
+    )
+    parser.add_argument("--counts", type=Path, help="table of what was dropped by reason to write")
     parser.add_argument("--described", type=Path, help="table of sources to write, with the new ones")
     parser.add_argument(
         "--cache", type=Path, help="file for facts and hashes that were read; MANIFEST.readings.tsv"
@@ -88,6 +97,9 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.described:
         rows = read_described(SOURCES) | describe(new, read_stated(asked.sources))
         write_atomically(asked.described, table(rows).encode())
+    if asked.counts:
+        counts = dropped_table(count_by_eye(asked.by_eye), count_by_reason(found.dropped))
+        write_atomically(asked.counts, counts.encode())
     sys.stderr.write(_summary(new, found))
     return 0
 

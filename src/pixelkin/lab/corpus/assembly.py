@@ -218,14 +218,15 @@ def _original_and_output(first: Entry, second: Entry) -> bool:
 
 
 def _capped(entries: Sequence[Entry], most: int, dropped: list[Dropped]) -> list[Entry]:
-    """At most ``most`` entries of each source, spread evenly over its paths."""
+    """At most ``most`` images of each source, spread evenly over its paths."""
     by_source: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_source[entry.source].append(entry)
     kept: list[Entry] = []
     for members in by_source.values():
         members.sort(key=lambda entry: (entry.path, entry.git_blob))
-        count = min(most, len(members))
+        tiles = max(entry.images for entry in members)
+        count = min(max(1, most // tiles), len(members))
         chosen = {index * len(members) // count for index in range(count)}
         kept += [entry for index, entry in enumerate(members) if index in chosen]
         dropped += [Dropped("over_cap", e) for index, e in enumerate(members) if index not in chosen]

@@ -16,6 +16,7 @@ from pixelkin.provenance.claims import clean
 COLUMNS = tuple(
     "label source repository path git_blob generator family evidence kind camera year flags".split()  # noqa: SIM905
 )
+GRID = "grid"  # a column that only tables with contact sheets have
 LABELS = {"real": "0_real", "generated": "1_fake", "edited": "2_edited"}
 KINDS = frozenset(
     {
@@ -96,8 +97,13 @@ def read_candidates(files: Iterable[Path], taken: Iterable[str] = ()) -> Candida
     return found
 
 
-def read_table(file: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_table(file: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """The rows of a table separated by tabs, as text; values that a row lacks are empty.
+
+    Args:
+        file: the table.
+        columns: that are needed; others are left out.
+        optional: columns that the table may lack.
 
     Raises:
         DataError: it cannot be read, or lacks one of ``columns``.
@@ -108,13 +114,13 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
             if missing := set(columns) - set(table.fieldnames or ()):
                 raise DataError(f"{file}: without the columns {', '.join(sorted(missing))}")
             for row in table:
-                yield {name: row.get(name) or "" for name in columns}
+                yield {name: row.get(name) or "" for name in (*columns, *optional)}
     except (OSError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read ({error})") from error
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
-    for row in read_table(file, COLUMNS):
+    for row in read_table(file, COLUMNS, [GRID]):
         if row["label"] != "label":  # a header again, where tables were joined
             yield {name: clean(value, LONGEST) if name != "path" else value for name, value in row.items()}
 
@@ -129,6 +135,7 @@ def _entry(row: dict[str, str]) -> Entry:
         repository=row["repository"].strip("/"),
         path=re.sub(r"[\t\r\n]", " ", row["path"]),
         git_blob=row["git_blob"].lower(),
+        grid=row[GRID] if re.fullmatch("[1-9]x[1-9]", row[GRID]) else "",
         generator=row["generator"] if made else "",
         family=_family(row) if made else "",
         evidence=row["evidence"],

@@ -75,6 +75,26 @@ def tree(directory: Path) -> list[tuple[str, str]]:
     return files
 
 
+def history(directory: Path) -> list[tuple[str, str]]:
+    """Blob and path of every file of every commit that the clone holds, those of HEAD first.
+
+    Folders are among them; a file that was moved has one of its paths.
+
+    Raises:
+        DataError: there is no readable HEAD.
+    """
+    files = tree(directory)
+    command = ["git", "--git-dir", str(directory), "rev-list", "--objects", "--all"]
+    done = subprocess.run(command, capture_output=True, env=_ENVIRONMENT, check=False)  # noqa: S603
+    seen = {blob for blob, _ in files}
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        name, _, path = line.partition(" ")
+        if path and name not in seen:
+            seen.add(name)
+            files.append((name, path))
+    return files
+
+
 def blobs(directory: Path, names: Sequence[str]) -> Iterator[bytes | None]:
     """The bytes of git objects, in order; None for each that the repository does not hold."""
     done = 0

@@ -167,10 +167,9 @@ def _counted(
     )
     rows = []
     for value in order:
-        labels = Counter(entry.label for entry in members[value])
-        rows.append(
-            (value.strip(), *(_number(labels[label]) for label in LABELS), _number(len(members[value])))
-        )
+        by_label = _grouped(members[value], lambda e: e.label)
+        numbers = [_images(by_label.get(label, ())) for label in LABELS]
+        rows.append((value.strip(), *map(_number, numbers), _number(sum(numbers))))
     return Table(title, (name, *(TITLES[label] for label in LABELS), "images"), tuple(rows))
 
 
@@ -184,11 +183,13 @@ def _grouped(entries: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key,
 def _sizes(entries: Sequence[Entry]) -> tuple[str, str, str]:
     """Repositories, sources and images."""
     repositories = {entry.repository.lower() for entry in entries}
-    return (
-        _number(len(repositories)),
-        _number(len({entry.source for entry in entries})),
-        _number(len(entries)),
-    )
+    sources = {entry.source for entry in entries}
+    return _number(len(repositories)), _number(len(sources)), _number(_images(entries))
+
+
+def _images(entries: Iterable[Entry]) -> int:
+    """Number of images; each tile of a contact sheet is one."""
+    return sum(entry.images for entry in entries)
 
 
 def _splits(entries: Iterable[Entry]) -> str:

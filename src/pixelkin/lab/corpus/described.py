@@ -70,7 +70,7 @@ def _row(
         "label": first.label,
         "generator": made or told.get("generator_or_kind", ""),
         "repository": first.repository,
-        "images": str(len(entries)),
+        "images": str(sum(entry.images for entry in entries)),
         "stored": _stored(entries),
         "short_side": _short_sides(entries),
         "licence": told.get("licence") or "none stated",

@@ -11,7 +11,7 @@ from typing import Any
 
 from pixelkin.data import SUFFIXES
 from pixelkin.errors import ImageError
-from pixelkin.lab.corpus.clones import blobs, tree
+from pixelkin.lab.corpus.clones import blobs, history, tree
 from pixelkin.lab.corpus.facts import Facts, exif_of, facts_of
 from pixelkin.lab.corpus.families import family_of
 from pixelkin.provenance import Settings, declared
@@ -84,7 +84,7 @@ COLUMNS = tuple(field.name for field in fields(Finding))
 
 
 def find_evidence(
-    repository: str, directory: Path, *, limit: int = 0, everything: bool = False
+    repository: str, directory: Path, *, limit: int = 0, everything: bool = False, past: bool = False
 ) -> Iterator[Finding]:
     """A finding for each image of a clone; bad files and absent blobs are findings with a reason.
 
@@ -93,11 +93,13 @@ def find_evidence(
         directory: its git directory.
         limit: images that are read at most, spread over the folders; 0 for all.
         everything: also images that were read and carry no evidence.
+        past: also images of earlier commits and other branches.
 
     Raises:
         DataError: the clone has no readable HEAD.
     """
-    images = [each for each in tree(directory) if Path(each[1]).suffix.lower() in SUFFIXES]
+    files = history(directory) if past else tree(directory)
+    images = [each for each in files if Path(each[1]).suffix.lower() in SUFFIXES]
     unique = list({blob: (blob, path) for blob, path in reversed(images)}.values())[::-1]
     chosen = spread(unique, limit) if limit else unique
     for (blob, path), data in zip(chosen, blobs(directory, [blob for blob, _ in chosen]), strict=True):

@@ -30,6 +30,7 @@ def add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--limit", type=int, default=0, help="images of a repository, spread over folders; all"
     )
     parser.add_argument("--all", action="store_true", help="images without evidence too")
+    parser.add_argument("--history", action="store_true", help="images of earlier commits too")
     parser.set_defaults(run=_evidence)
 
 
@@ -58,7 +59,7 @@ def _evidence(asked: argparse.Namespace) -> int:
         repository = repository_of(clone)
         if repository in done:
             continue
-        rows = _findings(repository, clone, asked.limit, asked.all)
+        rows = _findings(repository, clone, asked)
         _append(asked.out, [row.line() for row in rows])
         _append(done_list, [repository])
         done.add(repository)
@@ -68,12 +69,13 @@ def _evidence(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _findings(repository: str, clone: Path, limit: int, everything: bool) -> list[Finding]:
+def _findings(repository: str, clone: Path, asked: argparse.Namespace) -> list[Finding]:
     directory = objects_of(clone)
     try:
         if directory is None:
             raise DataError("no clone lies there")
-        return list(find_evidence(repository, directory, limit=limit, everything=everything))
+        wanted = {"limit": asked.limit, "everything": asked.all, "past": asked.history}
+        return list(find_evidence(repository, directory, **wanted))
     except DataError as error:
         return [Finding(repository, "", "", reason=str(error))]
 

@@ -81,6 +81,12 @@ class Entry:
         return (digits or hashlib.sha256(self.path.encode()).hexdigest()[:8] + "_") + name[-100:]
 
     @property
+    def images(self) -> int:
+        """Number of images that it is laid out as: the tiles of a contact sheet, or one."""
+        columns, rows = (int(number) for number in (self.grid or "1x1").split("x"))
+        return columns * rows
+
+    @property
     def folder(self) -> str:
         """The folder that it is laid out in, ``SPLIT/LABEL/SOURCE``."""
         return f"{self.split}/{self.label}/{self.source}"
