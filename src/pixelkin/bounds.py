@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 
@@ -14,11 +15,16 @@ MOST_READS = 1_000_000  # of one file: a piece takes two to four, and up to five
 MOST_NUMBERS = 200_000  # in the tables of a TIFF directory: places and sizes of its strips or tiles
 MOST_FRAMES = 100_000  # that are counted
 MOST_IN_RUNS = 40_000_000  # pixels of a BMP file that is packed in runs, which Pillow's Python unpacks in 4 s
+MOST_IN_TEXT = 1_000_000  # characters of a PNG's text chunk: Pillow refuses files with longer ones
+MOST_TEXT = 32_000_000  # of all of them
 MOST_SCANNED = 4_000_000_000  # pixels of a JPEG times its scans: 20 scans of the largest, about 3 s
 
 _BYTES = frozenset({1, 2, 6, 7})  # types of TIFF values that are kept as they are, however long
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
 _SCAN, _END = 0xDA, 0xD9
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_PACKED = re.compile(rb"\x78[\x01\x5e\x9c\xda]")  # how compressed text begins
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
@@ -40,6 +46,41 @@ class Pieces(io.BytesIO):
         if self.left < 0:
             raise ImageError(f"made of more pieces than are read here, after {MOST_READS:,} readings")
         return super().read(size)
+
+
+def without_bad_texts(data: bytes) -> bytes:
+    """A PNG file without the text chunks that are damaged or too long, for which Pillow refuses it.
+
+    Any other file, and one whose texts are good, as it is.
+    """
+    if not data.startswith(_PNG):
+        return data
+    good, kept, at, room = [], len(_PNG), len(_PNG), MOST_TEXT
+    for _ in range(MOST_READS):
+        if at + 12 > len(data):
+            break
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] in _TEXTS:
+            length = _text_length(data[at + 4 : end], min(room, MOST_IN_TEXT))
+            if length < 0:
+                good.append(data[kept:at])
+                kept = end
+            room -= max(0, length)
+        at = end
+    return b"".join([_PNG, *good, data[kept:]]) if good else data
+
+
+def _text_length(chunk: bytes, most: int) -> int:
+    """Bytes of a text chunk, unpacked; -1 where they are damaged or more than ``most``."""
+    if zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big"):
+        return -1
+    length = len(chunk)
+    if chunk[:4] != b"tEXt" and (packed := _PACKED.search(chunk[4:-4])):
+        try:
+            length = len(zlib.decompressobj().decompress(chunk[4 + packed.start() : -4], most + 1))
+        except zlib.error:
+            return length  # of no form that is unpacked
+    return length if length <= most else -1
 
 
 def check_scans(data: bytes, pixels: int) -> None:

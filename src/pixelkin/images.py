@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,24 +53,7 @@ def decode(
             `ImageKindError`, not such a file; as `ImageSizeError`, over ``most_pixels`` pixels or more
             than the memory holds.
     """
-    if not data:
-        raise ImageError(f"{name}: empty, 0 bytes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _decode(data, _as_official if official else _upright_rgb, most_pixels)
-    except UnidentifiedImageError as error:
-        raise ImageKindError(
-            f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageSizeError(f"{name}: over {most_pixels:,} pixels") from error
-    except MemoryError as error:
-        raise ImageSizeError(f"{name}: too large for the memory there is") from error
-    except ImageError as error:
-        raise type(error)(f"{name}: {error}") from error
-    except Exception as error:
-        raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
+    return _guarded(data, name, _as_official if official else _upright_rgb, most_pixels)
 
 
 def read(path: Path, *, official: bool = False) -> Picture:
@@ -94,38 +78,23 @@ def contents(path: Path) -> bytes:
 
 
 def thumbnail(data: bytes, side: int, name: str = "the image") -> Pixels:
-    """A small upright RGB copy of an image file, for looking and for telling duplicates.
-
-    A JPEG is decoded at the smallest scale of its transform that is still larger, which takes a
-    fraction of the time of `decode`.
+    """A small upright RGB copy of an image file, uint8 (H, W, 3), a JPEG's in a fraction of `decode`'s time.
 
     Args:
         data: the whole file, as for `decode`.
         side: the longer side of the copy in pixels; smaller pictures keep their size.
         name: what to call the file in an error.
 
-    Returns:
-        uint8, shape (H, W, 3).
-
     Raises:
         ImageError: as `decode`.
     """
-    try:
-        with warnings.catch_warnings(), _opened(data) as image:
-            warnings.simplefilter("ignore")
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageSizeError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
-            if image.format in ("JPEG", "MPO"):
-                bounds.check_scans(data, image.width * image.height)
-            image.draft("RGB", (side, side))
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            image.thumbnail((side, side), reducing_gap=2)
-            image.getexif()[ExifTags.Base.Orientation] = orientation
-            return _upright_rgb(image)
-    except ImageError as error:
-        raise type(error)(f"{name}: {error}") from error
-    except Exception as error:
-        raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
+
+    def small(image: Image.Image) -> Pixels:
+        image.draft("RGB", (side, side))
+        image.thumbnail((side, side), reducing_gap=2)
+        return _upright_rgb(image)
+
+    return _guarded(data, name, small, MAX_PIXELS).pixels
 
 
 def from_pixels(pixels: NDArray[Any]) -> Picture:
@@ -328,7 +297,29 @@ def _opened(data: bytes) -> Image.Image:
     """An image file of a format that is read here, no pixel decoded."""
     if data.startswith(TIFF_STARTS):
         bounds.check_tables(data)
-    return Image.open(bounds.Pieces(data), formats=FORMATS)
+    return Image.open(bounds.Pieces(bounds.without_bad_texts(data)), formats=FORMATS)
+
+
+def _guarded(data: bytes, name: str, convert: Callable[[Image.Image], Pixels], most_pixels: int) -> Picture:
+    """`_decode` with every fault as an `ImageError` that names the file."""
+    if not data:
+        raise ImageError(f"{name}: empty, 0 bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode(data, convert, most_pixels)
+    except UnidentifiedImageError as error:
+        raise ImageKindError(
+            f"{name}: not an image of a kind that is read here ({', '.join(FORMATS)})"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageSizeError(f"{name}: over {most_pixels:,} pixels") from error
+    except MemoryError as error:
+        raise ImageSizeError(f"{name}: too large for the memory there is") from error
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except Exception as error:
+        raise ImageError(f"{name}: damaged or cut short ({error or type(error).__name__})") from error
 
 
 def _decode(data: bytes, convert: Callable[[Image.Image], Pixels], most_pixels: int) -> Picture:
@@ -376,7 +367,7 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         raise ImageError(f"{which} samples have no agreed range; save it with 8 or 16 bits")
     if image.mode == "P" and image.palette is None:
         raise ImageError("colours by their number, without the palette that they are numbers of")
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = _orientation(image)
     width, height = image.size
     upright = np.empty((width, height, 3) if orientation in ON_ITS_SIDE else (height, width, 3), np.uint8)
     stored = _AS_STORED.get(orientation, np.asarray)(upright)
@@ -385,6 +376,14 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         bottom = min(top + rows, height)
         stored[top:bottom] = np.asarray(_rgb(image.crop((0, top, width, bottom))))
     return upright
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF states it; upright where what stands for EXIF is none."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
+        return 1
 
 
 def _rgb(band: Image.Image) -> Image.Image:

@@ -12,9 +12,8 @@ from pixelkin.provenance.settings import EDIT, REFERENCE, Settings, settings
 SEARCHED = 100_000  # characters of a text
 _FOOOCUS = re.compile(r"fooocus|\"base_model_hash\"|\"Base Model\"", re.IGNORECASE)
 _STEPS = re.compile(r"\bSteps: \d")
-_UPSCALED = re.compile(
-    r"Postprocess upscaler: ([^,\n]{1,100})|(GFPGAN|CodeFormer) visibility|Postprocess upscale"
-)
+_UPSCALED = re.compile(r"\bPostprocess upscale|\b(?:GFPGAN|CodeFormer) visibility")
+_UPSCALER = re.compile(r"\b(?:Postprocess upscaler: ([^,\n]{1,100})|(GFPGAN|CodeFormer) visibility)")
 _CHECKPOINT = re.compile(r"\bModel: ([^,\n]{1,200})")
 _HASH = re.compile(r"\bModel hash: ([0-9a-f]{6,64})")
 _RESOURCE = re.compile(r'"type":\s{0,3}"checkpoint"[^{}]{0,200}"modelName":\s{0,3}"([^"]{1,150})"')
@@ -53,8 +52,9 @@ def read_parameters(text: str) -> Settings | None:
         return read_fooocus(text)
     if _STEPS.search(text):
         return _web_ui(text)
-    if found := _UPSCALED.search(text):
-        return settings("a1111", _STABLE, [found[1] or found[2] or ""], [EDIT])
+    if _UPSCALED.search(text):
+        found = _UPSCALER.search(text)
+        return settings("a1111", _STABLE, [found[1] or found[2]] if found else [], [EDIT])
     return None
 
 

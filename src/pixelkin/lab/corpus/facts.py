@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelkin.errors import ImageError
-from pixelkin.images import carried, inspect
+from pixelkin.images import inspect
+from pixelkin.provenance.carried import read_carried
 from pixelkin.provenance.claims import clean
 
 MAKE, MODEL = 271, 272
@@ -56,11 +57,7 @@ def facts_of(data: bytes) -> Facts:
 
 def exif_of(data: bytes) -> Mapping[int, Any]:
     """The EXIF values of a file by the number of their tag; none where they cannot be read."""
-    try:
-        values: Mapping[int, Any] = carried(data).get("exif", {})
-    except ImageError:
-        return {}
-    return values
+    return read_carried(data).exif
 
 
 def camera_of(exif: Mapping[int, Any]) -> str:
