@@ -1,15 +1,13 @@
 """Generators' settings: program, checkpoint or service, and whether a picture went in; and hostile ones."""
 
-import io
 import json
 import time
 import zlib
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from metadata import PIXELS, WEB_UI, after_header, chunk, exif, node, png, said, saved
 
 from pixelkin.images import decode
 from pixelkin.provenance import declared, evidence
@@ -17,174 +15,6 @@ from pixelkin.provenance.carried import user_comment
 from pixelkin.provenance.credentials import read_credentials
 from pixelkin.provenance.graphs import read_graph
 from pixelkin.provenance.programs import read_parameters
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
-WEB_UI = (
-    "a cat, Steps: 3\nNegative prompt: a dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64"
-)
-
-
-def saved(format="PNG", **options):
-    buffer = io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def png(**texts):
-    info = PngImagePlugin.PngInfo()
-    for key, text in texts.items():
-        info.add_text(key.replace("_of_", "-"), text)
-    return saved(pnginfo=info)
-
-
-def exif(**values):
-    tags = {"make": 271, "model": 272, "software": 305, "description": 270, "artist": 315, "comment": 37510}
-    block = Image.Exif()
-    for name, value in values.items():
-        if name == "comment":
-            block.get_ifd(0x8769)[tags[name]] = value
-        else:
-            block[tags[name]] = value
-    return block
-
-
-def chunk(kind, body):
-    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
-
-
-def after_header(*chunks):
-    whole = saved()
-    return whole[:33] + b"".join(chunks) + whole[33:]
-
-
-def said(data, name=""):
-    """Mark, models and flags of what the first of a file's generators says."""
-    first = declared(data, name)[0]
-    return first.mark, list(first.models), set(first.flags)
-
-
-def node(kind, **inputs):
-    return {"class_type": kind, "inputs": inputs}
-
-
-TEXT_TO_IMAGE = {
-    "1": node("CheckpointLoaderSimple", ckpt_name="SDXL\\juggernautXL_v9.safetensors"),
-    "2": node("EmptyLatentImage", width=64, height=64),
-    "3": node("KSampler", model=["1", 0], latent_image=["2", 0], seed=float("nan")),
-    "4": node("VAEDecode", samples=["3", 0], vae=["1", 2]),
-    "5": node("SaveImage", images=["4", 0], filename_prefix="out/ComfyUI"),
-}
-INPUT = {"6": node("LoadImage", image="photo.png")}
-GRAPHS = {
-    "text to image": (TEXT_TO_IMAGE, set()),
-    "image to image": (
-        TEXT_TO_IMAGE | INPUT | {"2": node("VAEEncode", pixels=["6", 0], vae=["1", 2])},
-        {"edit"},
-    ),
-    "an edit by reference latents": (
-        TEXT_TO_IMAGE
-        | INPUT
-        | {
-            "3": node("KSampler", model=["1", 0], latent_image=["2", 0], positive=["7", 0]),
-            "7": node("ReferenceLatent", latent=["8", 0]),
-            "8": node("VAEEncode", pixels=["6", 0]),
-        },
-        {"edit"},
-    ),
-    "an image as a condition": (
-        TEXT_TO_IMAGE
-        | INPUT
-        | {
-            "3": node("KSampler", model=["1", 0], latent_image=["2", 0], positive=["7", 0]),
-            "7": node("ControlNetApply", image=["6", 0]),
-        },
-        {"ref"},
-    ),
-    "a picture saved again": ({**INPUT, "5": node("SaveImage", images=["6", 0])}, {"edit", "notmade"}),
-    "a control map": (
-        TEXT_TO_IMAGE
-        | INPUT
-        | {"5": node("SaveImage", images=["7", 0]), "7": node("CannyEdge", image=["6", 0])},
-        {"edit", "notmade"},
-    ),
-    "a generated picture and its input": (
-        TEXT_TO_IMAGE | INPUT | {"9": node("SaveImage", images=["6", 0])},
-        {"edit", "maybe"},
-    ),
-    "an upscaled picture": (
-        {
-            **INPUT,
-            "7": node("UpscaleModelLoader", model_name="4x.pth"),
-            "8": node("ImageUpscaleWithModel", image=["6", 0], upscale_model=["7", 0]),
-            "9": node("SaveImage", images=["8", 0]),
-        },
-        {"edit"},
-    ),
-}
-
-
-@pytest.mark.parametrize(("graph", "flags"), GRAPHS.values(), ids=GRAPHS)
-def test_graphs_say_whether_a_picture_went_in_and_whether_one_was_made(graph, flags):
-    assert set(read_graph(json.dumps(graph)).flags) == flags
-
-
-def test_the_saving_node_is_found_by_the_name_of_the_file():
-    graph = TEXT_TO_IMAGE | INPUT | {"9": node("SaveImage", images=["6", 0], filename_prefix="mask")}
-    graph |= {"10": node("UNETLoader", unet_name="other.safetensors")}
-    made = read_graph(json.dumps(graph), "a/ComfyUI_00001_.png")
-    assert (made.models, set(made.flags)) == (("juggernautXL_v9.safetensors",), set())
-    assert "notmade" in read_graph(json.dumps(graph), "a/mask_00001_.png").flags
-
-
-@pytest.mark.parametrize(
-    ("nodes", "models"),
-    [
-        ({"1": node("UNETLoader", unet_name="flux1-dev.sft")}, ["flux1-dev.sft"]),
-        ({"1": node("UnetLoaderGGUF", unet_name="a/b/z_image.gguf")}, ["z_image.gguf"]),
-        ({"1": node("VAELoader", vae_name="x.pt"), "2": node("LoraLoader", lora_name="y.safetensors")}, []),
-        (
-            {"1": node("CheckpointLoaderSimple", ckpt_name="colorAnim_BakedVae.ckpt")},
-            ["colorAnim_BakedVae.ckpt"],
-        ),
-        (
-            {"1": node("OpenAIGPTImage1", prompt="x"), "2": node("SaveImage", images=["1", 0])},
-            ["OpenAIGPTImage1"],
-        ),
-        ({"1": node("IdeogramV3", model_name="V_3"), "2": node("SaveImage", images=["1", 0])}, ["V_3"]),
-        ({"1": node("CapitalizeText", text="x"), "2": node("LoadImageNode", image="x")}, []),
-    ],
-)
-def test_graphs_name_checkpoints_and_services_and_not_their_helpers(nodes, models):
-    found = read_graph(json.dumps(nodes))
-    assert list(found.models) == models
-    assert ("api" in found.flags) == (models in (["OpenAIGPTImage1"], ["V_3"]))
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        png(prompt=json.dumps(TEXT_TO_IMAGE), workflow='{"nodes": []}'),
-        saved("WEBP", exif=exif(model="prompt:" + json.dumps(TEXT_TO_IMAGE), make='workflow:{"nodes": []}')),
-        saved("WEBP", exif=exif(make="Prompt:" + json.dumps(TEXT_TO_IMAGE))),
-        saved("JPEG", exif=exif(comment=b"ASCII\0\0\0" + json.dumps({"prompt": TEXT_TO_IMAGE}).encode())),
-        saved("JPEG", exif=exif(comment=b"UNICODE\0" + json.dumps(TEXT_TO_IMAGE).encode("utf-16-le"))),
-        saved("JPEG", comment=json.dumps(TEXT_TO_IMAGE).encode()),
-    ],
-    ids=["PNG", "older WebP", "newer WebP", "comment with prompt", "comment", "JPEG comment"],
-)
-def test_graphs_are_found_wherever_save_nodes_put_them(data):
-    assert said(data) == ("comfy", ["juggernautXL_v9.safetensors"], set())
-    assert evidence(data).says_generated
-
-
-def test_a_graph_that_was_not_executed_is_told_apart():
-    text = json.dumps({"nodes": [{"type": "X", "widgets_values": ["a\\b.safetensors", "vae-x.safetensors"]}]})
-    assert said(png(workflow=text)) == ("comfy", ["b.safetensors"], {"workflow"})
-
-
-def test_a_damaged_graph_still_names_its_files():
-    text = json.dumps(TEXT_TO_IMAGE)[:-30]
-    assert said(png(prompt=text)) == ("comfy", ["juggernautXL_v9.safetensors"], {"unparsed"})
 
 
 def meta(**values):
@@ -419,12 +249,6 @@ def test_claims_name_the_checkpoint_and_that_a_picture_went_in():
     assert found["Checkpoint"] == "dreamshaper_8 (settings of Stable Diffusion web UI)"
     assert found["Input"].startswith("a picture was an input: edited")
     assert "Input" not in dict(evidence(png(parameters=WEB_UI)).lines())
-
-
-def test_a_picture_that_a_graph_only_saved_is_not_called_generated():
-    found = evidence(png(prompt=json.dumps(GRAPHS["a picture saved again"][0])))
-    assert not found.says_generated
-    assert any("no step before generates one" in claim.value for claim in found.claims)
 
 
 @pytest.mark.parametrize(

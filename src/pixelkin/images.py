@@ -124,8 +124,9 @@ def from_pillow(image: Image.Image) -> Picture:
         raise
     except Exception as error:  # it may be opened on hostile bytes and not yet decoded
         raise ImageError(f"the Pillow image is damaged or cut short ({error})") from error
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return Picture(pixels, image.format or "ARRAY", mode, digest, frames)
+    return Picture(
+        pixels, image.format or "ARRAY", mode, hashlib.sha256(pixels.tobytes()).hexdigest(), frames
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ def inspect(data: bytes, name: str = "the image") -> FileFacts:
             warnings.simplefilter("ignore")
             return _inspect(image, len(data))
     except Exception as error:
-        raise ImageError(f"{name}: not an image of a kind that is read here ({error})") from error
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise ImageError(f"{name}: not an image of a kind that is read here{why}") from error
 
 
 def carried(data: bytes, name: str = "the image") -> dict[str, Any]:
@@ -185,8 +187,7 @@ def carried(data: bytes, name: str = "the image") -> dict[str, Any]:
         name: what to call the file in an error.
 
     Returns:
-        Of these keys what there is: ``format`` as Pillow names it; ``exif``, values by the number of
-        their tag; ``xmp``, ``iptc`` and ``comment``, bytes.
+        What there is of ``format``; ``exif``, values by tag; ``xmp``, ``iptc`` and ``comment``, bytes.
 
     Raises:
         ImageError: no such file, or what it carries is damaged.
@@ -225,8 +226,8 @@ def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
     try:
         Image.fromarray(pixels).save(buffer, format, **options)
     except (OSError, ValueError) as error:
-        height, width = pixels.shape[:2]
-        raise ImageError(f"{width} x {height} pixels cannot be saved as {format} ({error})") from error
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise ImageError(f"{size} pixels cannot be saved as {format} ({error})") from error
     return buffer.getvalue()
 
 

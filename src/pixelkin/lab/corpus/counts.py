@@ -193,8 +193,8 @@ def _images(entries: Iterable[Entry]) -> int:
 
 
 def _splits(entries: Iterable[Entry]) -> str:
-    counts = Counter(entry.split for entry in entries)
-    return ", ".join(f"{split} {_number(counts[split])}" for split in SPLITS if counts[split])
+    counts = {split: _images(members) for split, members in _grouped(entries, lambda e: e.split).items()}
+    return ", ".join(f"{split} {_number(counts[split])}" for split in SPLITS if split in counts)
 
 
 def _untouched(entries: Iterable[Entry]) -> int:
