@@ -124,9 +124,8 @@ def from_pillow(image: Image.Image) -> Picture:
         raise
     except Exception as error:  # it may be opened on hostile bytes and not yet decoded
         raise ImageError(f"the Pillow image is damaged or cut short ({error})") from error
-    return Picture(
-        pixels, image.format or "ARRAY", mode, hashlib.sha256(pixels.tobytes()).hexdigest(), frames
-    )
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return Picture(pixels, image.format or "ARRAY", mode, sha256, frames)
 
 
 @dataclass(frozen=True, slots=True)
