@@ -2,19 +2,23 @@
 
 import csv
 import gzip
+import json
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from corpora import blob_of, clone, make_repository
+from PIL.PngImagePlugin import PngInfo
 from tiny import EXAMPLES, squares
 
 from pixelkin.errors import ConfigError, DataError
 from pixelkin.images import encode, read
 from pixelkin.lab.corpus import Entry, read_manifest, write_manifest
 from pixelkin.lab.corpus.__main__ import main
-from pixelkin.lab.corpus.candidates import COLUMNS, read_candidates
+from pixelkin.lab.corpus.assembly import _contradicted
+from pixelkin.lab.corpus.candidates import COLUMNS, LABELS, read_candidates
+from pixelkin.lab.corpus.readings import read_blob
 from pixelkin.lab.corpus.reserved import digest
 from pixelkin.lab.corpus.splits import assign, check_splits, read_authors, read_rules
 
@@ -188,6 +192,36 @@ def test_an_original_and_what_was_made_of_it_both_stay(clones, assembled):
     assert dropped == []
     _, dropped = assembled([photograph, restored | {"generator": "SDXL"}])
     assert reasons(dropped) == {"restored.png": "near_duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("graph", "label", "stated", "reason"),
+    [
+        ({"1": ("KSampler", {})}, "real", "path", "says_generated"),
+        ({"1": ("SaveImage", {"images": ["2", 0]}), "2": ("CannyEdge", {})}, "real", "path", None),
+        (
+            {"1": ("SaveImage", {"images": ["2", 0]}), "2": ("CannyEdge", {})},
+            "generated",
+            "comfy",
+            "not_generated",
+        ),
+        (
+            {"1": ("VAEDecode", {"samples": ["2", 0]}), "2": ("LoadImage", {})},
+            "generated",
+            "comfy",
+            "edit_unclear",
+        ),
+        ({"1": ("VAEDecode", {"samples": ["2", 0]}), "2": ("LoadImage", {})}, "edited", "comfy", None),
+        ({"1": ("KSampler", {})}, "generated", "comfy", None),
+    ],
+)
+def test_a_label_that_its_file_contradicts_is_not_believed(graph, label, stated, reason, tmp_path):
+    info = PngInfo()
+    nodes = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in graph.items()}
+    info.add_text("prompt", json.dumps(nodes))
+    reading = read_blob("0" * 40, "x.png", encode(NOISE[0], "PNG", pnginfo=info))
+    entry = Entry("", LABELS[label], "s", "a/b", "x.png", "0" * 40, evidence=stated, family="sdxl")
+    assert (_contradicted(entry, reading) or (None,))[0] == reason
 
 
 def test_older_entries_stay_and_what_looks_like_them_goes(clones, assembled):

@@ -21,7 +21,7 @@ LABELS = ("AIGC", "ContentProducer")
 SEARCHED = 100_000  # characters of a text
 
 
-def declared(data: bytes, name: str = "") -> list[Settings]:
+def declared(data: bytes, name: str = "", carried: Carried | None = None) -> list[Settings]:
     """What a file's generators say, settings before marks; empty where none says anything.
 
     Nothing is verified: anybody can write such settings, or take them from another file.
@@ -29,8 +29,9 @@ def declared(data: bytes, name: str = "") -> list[Settings]:
     Args:
         data: the whole file.
         name: its path, by which the saving node of a graph is told from others.
+        carried: what it carries beside its pixels, where that was read already.
     """
-    carried = read_carried(data)
+    carried = read_carried(data) if carried is None else carried
     return [*by_settings(carried, name), *_by_marks(data, carried)]
 
 

@@ -21,7 +21,7 @@ from pixelkin.provenance.settings import EDIT, NOT_MADE, WORKFLOW
 MOST = 150  # images of a source
 SHORTEST = 64  # pixels, of the shorter side
 CHANGED = frozenset({RESAVED, RESIZED, CROPPED})
-GENERATED = PROGRAMS | {"midjourney", "grok", "c2pa-ai", "iptc-ai", "aigc-label"}
+GENERATED = PROGRAMS | {"midjourney", "grok", "c2pa-ai", "composite-ai", "iptc-ai", "aigc-label"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _contradicted(entry: Entry, reading: Reading) -> tuple[str, str] | None:
         return "says_generated", reading.evidence
     if entry.label == "1_fake" and NOT_MADE in marks and entry.evidence.startswith("comfy"):
         return "not_generated", reading.evidence
-    if entry.label == "1_fake" and EDIT in marks and entry.family not in DERIVED:
+    if entry.label == "1_fake" and marks & {EDIT, "composite-ai"} and entry.family not in DERIVED:
         return "edit_unclear", reading.evidence
     return None
 

@@ -12,9 +12,10 @@ from typing import Any
 from pixelkin.data import SUFFIXES
 from pixelkin.errors import ImageError
 from pixelkin.lab.corpus.clones import blobs, history, tree
-from pixelkin.lab.corpus.facts import Facts, exif_of, facts_of
+from pixelkin.lab.corpus.facts import Facts, facts_of
 from pixelkin.lab.corpus.families import family_of
 from pixelkin.provenance import Settings, declared
+from pixelkin.provenance.carried import read_carried
 from pixelkin.provenance.claims import clean
 
 SOFTWARE, MAKER_NOTE, WIDTH, HEIGHT = 305, 37500, 0xA002, 0xA003  # tags of EXIF
@@ -34,6 +35,7 @@ SHAPES = (1, 5 / 4, 4 / 3, 3 / 2, 16 / 10, 16 / 9, 2, 18.5 / 9, 19 / 9, 19.5 / 9
 LIKE = 0.015  # by how much a shape may differ
 RESAVED, RESIZED, CROPPED, UNTOUCHED = "resaved", "resized", "cropped", "untouched"
 LOSSLESS = frozenset({"PNG", "BMP", "TIFF"})
+SIGNED = "c2pa-ai"  # a mark that programs seldom keep when they save a file again
 PROGRAMS = frozenset("comfy a1111 fooocus swarm invoke novelai drawthings mflux".split())  # noqa: SIM905
 
 
@@ -114,13 +116,14 @@ def find_evidence(
 
 def inspect_file(bare: Finding, data: bytes) -> Finding:
     """A finding with what the bytes of its file say."""
+    carried = read_carried(data)
     try:
-        facts = facts_of(data)
+        facts = facts_of(data, carried.exif)
     except ImageError as error:
         reason = clean(str(error).removeprefix("it: "), 120)
         return replace(bare, bytes=str(len(data)), reason=reason)
-    written = declared(data, bare.path)
-    marks, flags = marks_of(data, facts, written)
+    written = declared(data, bare.path, carried)
+    marks, flags = marks_of(data, facts, written, carried.exif)
     return replace(
         bare,
         bytes=str(len(data)),
@@ -137,7 +140,9 @@ def inspect_file(bare: Finding, data: bytes) -> Finding:
     )
 
 
-def marks_of(data: bytes, facts: Facts, written: Sequence[Settings]) -> tuple[list[str], set[str]]:
+def marks_of(
+    data: bytes, facts: Facts, written: Sequence[Settings], exif: Mapping[int, Any]
+) -> tuple[list[str], set[str]]:
     """The marks of a file in their order, and the flags of its row."""
     marks: list[str] = []
     flags: set[str] = set()
@@ -145,11 +150,11 @@ def marks_of(data: bytes, facts: Facts, written: Sequence[Settings]) -> tuple[li
         marks += [each.mark, *sorted(each.flags)]
         flags |= {"edit"} & each.flags
     if written:
-        if facts.format in LOSSLESS and any(each.mark in PROGRAMS for each in written):
+        kept = facts.format in LOSSLESS and any(each.mark in PROGRAMS for each in written)
+        if kept or SIGNED in marks:
             flags.add(UNTOUCHED)
         return list(dict.fromkeys(marks)), flags
     if facts.camera:
-        exif = exif_of(data)
         changes = camera_flags(data, facts, exif)
         original = MAKER_NOTE in exif
         return ["camera" if original else "camera-bare", *changes], set(changes or [UNTOUCHED] * original)

@@ -9,7 +9,6 @@ from typing import Any
 
 from pixelkin.errors import ImageError
 from pixelkin.images import inspect
-from pixelkin.provenance.carried import read_carried
 from pixelkin.provenance.claims import clean
 
 MAKE, MODEL = 271, 272
@@ -41,8 +40,12 @@ class Facts:
     year: str = ""
 
 
-def facts_of(data: bytes) -> Facts:
+def facts_of(data: bytes, exif: Mapping[int, Any]) -> Facts:
     """The facts of an image file; no pixel is decoded.
+
+    Args:
+        data: the whole file.
+        exif: its EXIF values by the number of their tag.
 
     Raises:
         ImageError: it is no image; the message is a reason in a few words.
@@ -50,14 +53,8 @@ def facts_of(data: bytes) -> Facts:
     if data.startswith(LFS):
         raise ImageError("a pointer of Git LFS, not the image")
     found = inspect(data, "it")
-    exif = exif_of(data)
     kind = "JPEG" if found.format == "MPO" else found.format  # a JPEG with a second view behind it
     return Facts(found.width, found.height, kind, found.quality, camera_of(exif), year_of(exif))
-
-
-def exif_of(data: bytes) -> Mapping[int, Any]:
-    """The EXIF values of a file by the number of their tag; none where they cannot be read."""
-    return read_carried(data).exif
 
 
 def camera_of(exif: Mapping[int, Any]) -> str:
