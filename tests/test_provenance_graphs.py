@@ -52,6 +52,20 @@ GRAPHS = {
         TEXT_TO_IMAGE | INPUT | {"9": node("SaveImage", images=["6", 0])},
         {"edit", "maybe"},
     ),
+    "nodes of unusual inputs": (
+        TEXT_TO_IMAGE | {"5": node("OwnImageSaving", data=["6", 0]), "6": node("OwnPipe", data=["4", 0])},
+        set(),
+    ),
+    "a mask of a generated picture": (
+        TEXT_TO_IMAGE
+        | {"5": node("SaveImage", images=["6", 0]), "6": node("MaskToImage", mask=["7", 0])}
+        | {"7": node("Segment", image=["4", 0])},
+        {"notmade"},
+    ),
+    "a preview beside a saving node without input": (
+        TEXT_TO_IMAGE | {"5": node("SaveImage"), "6": node("PreviewImage", images=["4", 0])},
+        set(),
+    ),
     "an upscaled picture": (
         {
             **INPUT,

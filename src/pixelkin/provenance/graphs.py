@@ -49,6 +49,12 @@ CARRIES = re.compile(
     r"|ctx|base_ctx|on_",
     re.IGNORECASE,
 )
+# Inputs that never carry them, for nodes of which no input has a usual name.
+OTHERS = re.compile(
+    r"mask|cond|model|clip|vae|positive|negative|control|text|prompt|string|lora|sigmas|noise|guider",
+    re.IGNORECASE,
+)
+LATENTS = re.compile(r"latent|optional_latent")
 SAMPLES = re.compile(r"sampler", re.IGNORECASE)
 CONTROLS = re.compile(r"control", re.IGNORECASE)
 MODEL_INPUTS = frozenset({"ckpt_name", "unet_name", "base_ckpt_name", "gguf_name", "swap_model"})
@@ -78,7 +84,7 @@ def read_graph(text: str, name: str = "") -> Settings:
     if not nodes:
         return settings(MARK, PROGRAM, _file_names(text), [UNPARSED])
     saves = _saving_nodes(nodes, name)
-    feeding = {node for save in saves for node in _upstream(nodes, save, lambda *_: True)}
+    feeding = {node for save in saves for node in _upstream(nodes, save, _links)}
     flags = _flags(nodes, saves)
     models = _models(nodes, feeding) or _models(nodes, nodes)
     if not models and (services := _services(nodes, feeding) or _services(nodes, nodes)):
@@ -110,8 +116,9 @@ def _nodes(graph: object) -> Nodes:
 
 def _saving_nodes(nodes: Nodes, name: str) -> list[str]:
     """The nodes that saved the picture, or may have."""
-    saves = [key for key in nodes if SAVES.search(_type(nodes, key))]
-    saves = saves or [key for key in nodes if PREVIEWS.search(_type(nodes, key))] or list(nodes)
+    linked = [key for key in nodes if _links(nodes, key)]
+    saves = [key for key in linked if SAVES.search(_type(nodes, key))]
+    saves = saves or [key for key in linked if PREVIEWS.search(_type(nodes, key))] or list(nodes)
     file = name.rsplit("/", 1)[-1].lower()
     named = [key for key in saves if _prefix(nodes, key) and file.startswith(_prefix(nodes, key))]
     return (named or saves)[:MOST_SAVES]
@@ -128,8 +135,8 @@ def _flags(nodes: Nodes, saves: list[str]) -> frozenset[str]:
     flags = set()
     made = 0
     for save in saves:
-        everything = _upstream(nodes, save, lambda *_: True)
-        pixels = _upstream(nodes, save, _carries_pixels)
+        everything = _upstream(nodes, save, _links)
+        pixels = _upstream(nodes, save, _pixel_links)
         made += any(_generates(_type(nodes, key)) for key in pixels)
         loaded = {key for key in everything if LOADS.search(_type(nodes, key))}
         if loaded & pixels or (loaded and any(ENCODES.search(_type(nodes, key)) for key in everything)):
@@ -147,23 +154,26 @@ def _generates(kind: str) -> bool:
     return bool(GENERATES.search(kind) or SERVICES.search(kind))
 
 
-def _carries_pixels(kind: str, name: str) -> bool:
-    """Whether an input of a node of that kind brings in the pixels or latents that it works on."""
+def _pixel_links(nodes: Nodes, key: str) -> list[tuple[str, str]]:
+    """The inputs that bring in the pixels or latents that a node works on."""
+    kind, links = _type(nodes, key), _links(nodes, key)
     if SAMPLES.search(kind):
-        return name.startswith("latent") or name == "optional_latent"
-    return bool(CARRIES.match(name)) and not CONTROLS.search(kind)
+        return [(name, other) for name, other in links if LATENTS.match(name)]
+    if CONTROLS.search(kind):
+        return []
+    usual = [(name, other) for name, other in links if CARRIES.match(name)]
+    return usual or [(name, other) for name, other in links if not OTHERS.search(name)]
 
 
-def _upstream(nodes: Nodes, start: str, follows: Callable[[str, str], bool]) -> set[str]:
-    """A node and all that feed it along inputs that are followed."""
+def _upstream(nodes: Nodes, start: str, follow: Callable[[Nodes, str], list[tuple[str, str]]]) -> set[str]:
+    """A node and all that feed it along the inputs that ``follow`` gives."""
     seen: set[str] = set()
     waiting = [start]
     while waiting:
         key = waiting.pop()
         if key not in seen:
             seen.add(key)
-            kind = _type(nodes, key)
-            waiting += [other for name, other in _links(nodes, key) if follows(kind, name)]
+            waiting += [other for _, other in follow(nodes, key)]
     return seen
 
 

@@ -100,7 +100,7 @@ def by_family(entries: Sequence[Entry]) -> Table:
     """Families of generators with their checkpoints or services."""
     members = _grouped(entries, lambda e: e.family)
     rows = []
-    for family in sorted(members, key=lambda name: (-len(members[name]), name)):
+    for family in sorted(members, key=lambda name: (-_images(members[name]), name)):
         found = members[family]
         generators = Counter(e.generator for e in found if e.generator)
         names = [name for name, _ in sorted(generators.items(), key=lambda item: (-item[1], item[0]))]

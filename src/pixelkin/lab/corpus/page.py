@@ -107,7 +107,7 @@ def _licence_row(name: str, sources: Sequence[str], images: Mapping[str, int]) -
 
 def _dropped(file: Path) -> Table:
     counts = sorted(read_dropped(file).items(), key=lambda item: (item[0][0], -item[1], item[0]))
-    rows = [(reason.replace("_", " "), step, f"{images:,}") for (step, reason), images in counts]
+    rows = [(reason.replace("_", " "), step, f"{images:,}") for (step, reason), images in counts if images]
     return Table("Dropped", ("reason", "found", "images"), tuple(rows))
 
 
