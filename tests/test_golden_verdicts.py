@@ -12,7 +12,7 @@ from pixelkin.models import SHIPPED
 
 # Kernels of other processors and releases of the runtime add up in another order; on one machine
 # test_determinism.py asks for 1e-5.
-TOLERANCE = 1e-3
+TOLERANCE = {False: 1e-3, True: 1e-2}  # by whether there is an encoder, which rounds in every block
 PINNED = json.loads(golden_verdicts.FILE.read_text())
 CHANGES = (EXAMPLES.parent / "CHANGELOG.md").read_text("utf-8").split("\n- ")
 AGAIN = "pin them, once the changelog tells of the model: python tests/golden_verdicts.py"
@@ -26,10 +26,11 @@ def test_a_shipped_model_says_what_is_pinned(name):
     assert pinned["sha256"] == model.sha256, "a changed model has a new name or version"
     found = golden_verdicts.entry(model)["verdicts"]
     assert found.keys() == pinned["verdicts"].keys()
+    tolerance = TOLERANCE[bool(model.card.encoder)]
     bounds = (model.card.real_below, model.card.generated_above)
     for file, was in pinned["verdicts"].items():
-        assert found[file]["probability"] == pytest.approx(was["probability"], abs=TOLERANCE), file
-        if all(abs(was["probability"] - bound) > TOLERANCE for bound in bounds):
+        assert found[file]["probability"] == pytest.approx(was["probability"], abs=tolerance), file
+        if all(abs(was["probability"] - bound) > tolerance for bound in bounds):
             assert found[file]["verdict"] == was["verdict"], file
 
 

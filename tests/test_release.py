@@ -116,6 +116,7 @@ def test_the_sdist_and_the_checkout_build_the_same_wheel(wheel, tmp_path):
     ours, theirs = contents(wheel), contents(other)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
+    assert wheel.stat().st_size < 100_000_000  # what registries take of a file, if nobody asks for more
 
 
 @pytest.mark.slow
@@ -197,7 +198,7 @@ def test_the_changelog_the_pages_and_the_file_tell_of_one_shipped_model():
     page = (ROOT / "docs" / "model-card.md").read_text()
     recipe = tomllib.loads((ROOT / "recipes" / f"{name}.card.toml").read_text())
     assert card.name == name
-    told = {key: value for key, value in recipe.items() if not key.startswith("calibrate")}
+    told = {key: value for key, value in recipe.items() if not key.startswith(("calibrate", "mistakes"))}
     assert {key: getattr(card, key) for key in told} == told
     assert page.startswith(f"# Model card: {name}\n")
     assert f"{name} is the shipped model" in (ROOT / "CHANGELOG.md").read_text()

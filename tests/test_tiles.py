@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pixelkin.tiles import (
     CHOICES,
     JOINS,
+    by_texture,
     cut,
     in_words,
+    look,
+    of_each_tile,
+    overview_and_textured,
     repeat_to,
     spread,
     textured,
@@ -183,11 +188,44 @@ def test_of_equal_texture_as_many_tiles_are_chosen():
 
 
 def test_the_choices_are_these_and_are_told_in_words():
-    assert {"spread": spread, "textured": textured} == CHOICES
+    assert {"spread": spread, "textured": textured, "overview": overview_and_textured} == CHOICES
     assert in_words(128, 16, "mean") == "at most 16 native-scale tiles of 128 px, logits joined by mean"
     assert in_words(64, 9, "trimmed", "textured") == (
         "at most 9 native-scale tiles of 64 px, the most textured ones, logits joined by trimmed"
     )
+    assert in_words(224, 3, "overview", "overview") == (
+        "the picture at 224 px and its 2 most textured native-scale tiles of 224 px"
+    )
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 200), (900, 600), (301, 97)])
+def test_an_overview_is_the_middle_square_and_the_most_textured_tiles_after_it(size):
+    pixels = np.array(Image.fromarray(noise(8, 8)).resize(size[::-1], Image.Resampling.BICUBIC))
+    boxes, tiles = look(pixels, "overview", 64, 3)
+    shorter = min(size)
+    top, left = ((side - shorter) // 2 for side in size)
+    assert boxes[0].tolist() == [top, left, top + shorter, left + shorter]
+    np.testing.assert_array_equal(boxes[1:], textured(pixels, 64, 2))
+    assert tiles.shape == (len(boxes), 3, 64, 64)
+    np.testing.assert_array_equal(tiles[1:], cut(pixels, boxes[1:], 64))
+    square = Image.fromarray(pixels[top : top + shorter, left : left + shorter])
+    near = np.asarray(square.resize((64, 64), Image.Resampling.BICUBIC), float)
+    assert np.abs(tiles[0].transpose(1, 2, 0) - near).mean() < 3
+
+
+def test_the_most_textured_tile_comes_first_by_texture():
+    pixels = np.full((64, 256, 3), 128, np.uint8)
+    pixels[:, 192:] = noise(64, 64)
+    pixels[:, 64:128] = noise(64, 64) // 4
+    assert by_texture(pixels, 64, 2)[:, 1].tolist() == [192, 64]
+
+
+def test_the_overview_and_the_mean_of_the_native_tiles_add_up():
+    logits = np.array([[2.0, 50.0, 0.1], [60.0, 1.0, 0.2], [70.0, -3.0, 0.3]])
+    assert JOINS["overview"](logits) == 2.0 + (1.0 - 3.0) / 2
+    np.testing.assert_array_equal(of_each_tile("overview", logits), [1.0, 3.0, -1.0])
+    single = np.array([1.0, 2.0])
+    assert of_each_tile("mean", single) is single
 
 
 # Joining -------------------------------------------------------------------------------------------
@@ -199,13 +237,13 @@ def test_logits_are_joined_by_the_rule_of_that_name(name, joined):
     assert JOINS[name](np.array([4.0, -1.0, 0.0])) == joined
 
 
-@pytest.mark.parametrize("name", JOINS)
+@pytest.mark.parametrize("name", sorted(set(JOINS) - {"overview"}))
 def test_a_single_logit_is_joined_to_itself(name):
     assert JOINS[name](np.array([-2.5])) == -2.5
 
 
 def test_the_rules_are_these():
-    assert set(JOINS) == {"mean", "median", "max", "trimmed"}
+    assert set(JOINS) == {"mean", "median", "max", "trimmed", "overview"}
 
 
 @given(logits=st.lists(st.floats(-50, 50), min_size=1, max_size=40), seed=st.integers(0, 9))

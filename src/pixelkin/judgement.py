@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelkin.tiles import CHOICES, JOINS, cut, sigmoid
+from pixelkin import tiles
+from pixelkin.tiles import JOINS, sigmoid
 from pixelkin.types import Card, Pixels, Verdict
 
 
@@ -34,12 +35,11 @@ def look(card: Card, pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
     Returns:
         Boxes, int (n, 4), as `pixelkin.types.Prediction.boxes`; tiles, uint8 (n, 3, side, side).
     """
-    boxes = CHOICES[card.choice](pixels, card.tile, card.most_tiles)
-    return boxes, cut(pixels, boxes, card.tile)
+    return tiles.look(pixels, card.choice, card.tile, card.most_tiles)
 
 
 def conclude(card: Card, logits: NDArray[np.float64]) -> Judgement:
-    """What the logits, shape (n,), of a picture's tiles say."""
+    """What the logits, shape (n,), or (n, k) of a model with an overview, of a picture's tiles say."""
     joined = float(JOINS[card.join](logits))
     probability = float(sigmoid(joined / card.temperature))
     return Judgement(verdict(card, probability), probability, float(sigmoid(joined)), joined)

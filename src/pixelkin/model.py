@@ -20,14 +20,18 @@ from pixelkin.config import build
 from pixelkin.errors import ConfigError, ImageError, ModelError
 from pixelkin.images import decode, from_pillow, from_pixels, read
 from pixelkin.judgement import conclude, look
-from pixelkin.models import DEFAULT, SHIPPED, folder
+from pixelkin.models import DEFAULT, ENCODERS, SHIPPED, Shipped, folder
 from pixelkin.processes import cores
-from pixelkin.tiles import CHOICES, JOINS, sigmoid
-from pixelkin.types import Card, Described, Picture, Pixels, Prediction
+from pixelkin.tiles import CHOICES, JOINS, OVERVIEW, of_each_tile, sigmoid
+from pixelkin.types import Card, Described, Floats, Picture, Pixels, Prediction
 
 CARD_KEY = "pixelkin.card"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LARGEST_TILE, MOST_TILES = 2048, 1024  # that a card may ask for
+TILES, TOKENS = (
+    "tiles",
+    ("class_tokens", "mean_tokens", "patch_tokens"),
+)  # what graphs take: pixels, and an encoder's tokens
 BATCH = 8  # tiles per call of the runtime at the most: enough to keep it busy, small enough for any memory
 
 Source = str | Path | bytes | Picture | Image.Image | NDArray[Any]
@@ -52,35 +56,37 @@ class Model:
     def __init__(
         self, data: bytes, name: str = "the model", threads: int = 0, providers: Sequence[str] = (CPU,)
     ) -> None:
-        modelfile.check(data, name)
         lacking = sorted(set(providers) - set(onnxruntime.get_available_providers()))
         if lacking:
             raise ModelError(f"{name}: this build of onnxruntime has no {lacking[0]}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=list(providers))
-            inputs = [given.name for given in self._session.get_inputs()]
-            metadata = self._session.get_modelmeta().custom_metadata_map  # which may be no text
-        except Exception as error:
-            raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
-        if inputs != ["tiles"]:
+        self._session, metadata = _opened(data, name, providers)
+        inputs = [given.name for given in self._session.get_inputs()]
+        if inputs not in ([TILES], [TILES, *TOKENS]):
             raise ModelError(f"{name}: an ONNX model, but not one that takes tiles of pixels")
+        self.card = _card(metadata, name)
+        if bool(self.card.encoder) != (len(inputs) > 1):
+            raise ModelError(f"{name}: its card and its graph disagree about an encoder")
+        self._encoder = _encoder(self.card, name, providers) if self.card.encoder else None
         self._threads = (threads or cores()) if tuple(providers) == (CPU,) else 1
         self._pool = ThreadPoolExecutor(self._threads, "pixelkin-tiles")  # no thread before work
-        self.card = _card(metadata, name)
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, tiles: Pixels) -> NDArray[np.float64]:
-        """One logit a tile, shape (n,), of uint8 tiles of shape (n, 3, H, W)."""
-        turns = -(-len(tiles) // (BATCH * self._threads))
+        """Logits of uint8 tiles of shape (n, 3, H, W): one a tile, shape (n,), or several, shape (n, k).
+
+        Several are of a model with an overview, see `pixelkin.tiles.overview_and_mean`.
+        """
+        # An encoder gains nothing by batches, and alone a tile's numbers are the same to the last bit.
+        turns = -(-len(tiles) // (BATCH * self._threads)) if self._encoder is None else len(tiles)
         parts = np.array_split(tiles, min(len(tiles), turns * self._threads))
         judged = self._pool.map(self._run, parts) if self._threads > 1 else map(self._run, parts)
         return np.concatenate(list(judged)).astype(np.float64)
 
     def _run(self, tiles: Pixels) -> NDArray[np.float32]:
-        return self._session.run(["logits"], {"tiles": tiles})[0]
+        given = {TILES: tiles}
+        if self._encoder is not None:
+            given |= dict(zip(TOKENS, self._encoder.run(list(TOKENS), given), strict=True))
+        return self._session.run(["logits"], given)[0]
 
     def detect(self, source: Source) -> Prediction:
         """Judge one picture.
@@ -107,7 +113,7 @@ class Model:
     def conclude(
         self, picture: Described, boxes: NDArray[np.int64], logits: NDArray[np.float64]
     ) -> Prediction:
-        """What the logits, shape (n,), of the tiles at ``boxes`` say of a picture."""
+        """What the logits of the tiles at ``boxes``, as `logits` gives them, say of a picture."""
         said = conclude(self.card, logits)
         return Prediction(
             verdict=said.verdict,
@@ -121,7 +127,8 @@ class Model:
             model=self.card.name,
             model_sha256=self.sha256,
             boxes=boxes,
-            tile_probabilities=sigmoid(logits / self.card.temperature),
+            tile_probabilities=sigmoid(of_each_tile(self.card.join, logits) / self.card.temperature),
+            patch_probabilities=_patches(self.card, logits, said.logit),
         )
 
     def log_odds(self, pictures: Sequence[Picture]) -> list[float]:
@@ -144,8 +151,9 @@ def load(model: str | Path = DEFAULT, threads: int = 0, providers: Sequence[str]
     Raises:
         ModelError: there is no such model, the file is no model, or a shipped one was altered.
     """
-    shipped = SHIPPED.get(str(model))
-    path = folder() / shipped.file if shipped else Path(model)
+    if shipped := SHIPPED.get(str(model)):
+        return Model(read_shipped(shipped), str(model), threads, providers)
+    path = Path(model)
     try:
         data = modelfile.read_model(path)
     except OSError as error:
@@ -153,8 +161,6 @@ def load(model: str | Path = DEFAULT, threads: int = 0, providers: Sequence[str]
             f"no model is named {str(model)!r} ({', '.join(SHIPPED)}), nor is it a readable file "
             f"({error.strerror})"
         ) from error
-    if shipped and hashlib.sha256(data).hexdigest() != shipped.sha256:
-        raise ModelError(f"{path} was altered: its SHA-256 is not {shipped.sha256}")
     return Model(data, str(path), threads, providers)
 
 
@@ -185,6 +191,64 @@ def as_picture(source: Source) -> Picture:
     )
 
 
+def _patches(card: Card, logits: Floats, joined: float) -> Floats | None:
+    """Probabilities over the overview's patches, square; None of a model that tells of none.
+
+    What each patch adds to the picture's logit or takes from it, about the joined logit: the map's mean is
+    the verdict, its course is where the evidence lies.
+    """
+    if card.join != OVERVIEW or logits.shape[1] <= 2:
+        return None
+    found = logits[0, 2:]
+    side = math.isqrt(len(found))
+    return sigmoid((found - found.mean() + joined) / card.temperature).reshape(side, side)
+
+
+def _opened(
+    data: bytes, name: str, providers: Sequence[str]
+) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+    """A checked file's session of one thread, and its metadata."""
+    modelfile.check(data, name)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=list(providers))
+        metadata = session.get_modelmeta().custom_metadata_map  # which may be no text
+    except Exception as error:
+        raise ModelError(f"{name}: not an ONNX model that this runtime reads") from error
+    return session, metadata
+
+
+def _encoder(card: Card, name: str, providers: Sequence[str]) -> onnxruntime.InferenceSession:
+    """The frozen encoder that a card names, which must be the very file that the model was made with."""
+    shipped = ENCODERS.get(card.encoder)
+    if shipped is None or shipped.sha256 != card.encoder_sha256:
+        known = ", ".join(ENCODERS) or "none"
+        raise ModelError(
+            f"{name}: it needs the encoder {card.encoder!r} of SHA-256 {card.encoder_sha256[:8]}..., "
+            f"which this version does not have (it has: {known})"
+        )
+    session, _ = _opened(read_shipped(shipped), shipped.file, providers)
+    return session
+
+
+def read_shipped(shipped: Shipped) -> bytes:
+    """The bytes of a file that comes with Pixelkin.
+
+    Raises:
+        ModelError: it is missing, or was altered.
+    """
+    path = folder() / shipped.file
+    try:
+        data = modelfile.read_model(path)
+    except OSError as error:
+        raise ModelError(f"{path}, a part of Pixelkin, cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != shipped.sha256:
+        raise ModelError(f"{path} was altered: its SHA-256 is not {shipped.sha256}")
+    return data
+
+
 def _card(metadata: dict[str, str], name: str) -> Card:
     try:
         card = build(Card, json.loads(metadata[CARD_KEY]))
@@ -193,6 +257,7 @@ def _card(metadata: dict[str, str], name: str) -> Card:
     except (ConfigError, ValueError, RecursionError) as error:
         raise ModelError(f"{name}: its card cannot be read ({error})") from error
     possible = card.join in JOINS and card.choice in CHOICES and 0 < card.temperature < math.inf
+    possible = possible and (card.join == OVERVIEW) == (card.choice == OVERVIEW) <= (card.most_tiles > 1)
     if not possible or not 2 <= card.tile <= LARGEST_TILE or not 1 <= card.most_tiles <= MOST_TILES:
         raise ModelError(f"{name}: its card holds an impossible tile, temperature or joining rule")
     return card

@@ -192,6 +192,23 @@ def training() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[Progress
         yield _tell_facts, on_progress
 
 
+@contextmanager
+def extraction() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of pictures whose features are extracted; lines now and then without a terminal."""
+    with _bar() as bar:
+        task = bar.add_task("extracting features", total=None, note="", visible=False)
+        told = time.monotonic()
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal told
+            bar.update(task, completed=done, total=total, visible=True)
+            if not sys.stderr.isatty() and (done == total or time.monotonic() - told > QUIET):
+                told = time.monotonic()
+                typer.echo(f"features of {done:,} of {total:,} pictures", err=True)
+
+        yield on_progress
+
+
 def _tell_facts(facts: DataFacts) -> None:
     for each in facts_in_words(facts):
         typer.echo(each, err=True)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pixelkin.types import Floats, Pixels
 
@@ -24,12 +25,31 @@ def trimmed_mean(logits: Floats) -> np.floating:
     return np.mean(np.sort(logits)[cut_off : len(logits) - cut_off])
 
 
+def overview_and_mean(logits: Floats) -> np.floating:
+    """What the overview says of the whole, and the mean of what the native tiles say beside it.
+
+    Args:
+        logits: shape (n, 2 or more), the overview's first; of each tile, what it says as an overview, as a
+            native tile, and of each of its patches.
+    """
+    return logits[0, 0] + np.mean(logits[1:, 1])
+
+
+OVERVIEW = "overview"  # the choice, and the joining rule that goes with it
 JOINS: dict[str, Callable[[Floats], np.floating]] = {
     "mean": np.mean,
     "median": np.median,
     "max": np.max,
     "trimmed": trimmed_mean,
+    OVERVIEW: overview_and_mean,
 }
+
+
+def of_each_tile(join: str, logits: Floats) -> Floats:
+    """The logit of each tile alone, shape (n,): of a picture whose native tiles were all like that one."""
+    if join != OVERVIEW:
+        return logits
+    return np.concatenate([[overview_and_mean(logits)], logits[0, 0] + logits[1:, 1]])
 
 
 def tile_boxes(height: int, width: int, side: int, most: int) -> NDArray[np.int64]:
@@ -78,12 +98,67 @@ def textured(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
     boxes = spread(pixels, side, max(most, CANDIDATES))
     if len(boxes) <= most:
         return boxes
+    return boxes[np.sort(_order(pixels, boxes)[-most:])]
+
+
+def by_texture(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
+    """The tiles of `textured`, the most textured first."""
+    boxes = spread(pixels, side, max(most, CANDIDATES))
+    return boxes[_order(pixels, boxes)[::-1][:most]]
+
+
+def _order(pixels: Pixels, boxes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The boxes' indices, the least textured first."""
     green = [pixels[top:bottom, left:right, 1].astype(np.int16) for top, left, bottom, right in boxes]
     texture = [sum(np.abs(np.diff(g, axis=axis)).sum() for axis in (0, 1)) / g.size for g in green]
-    return boxes[np.sort(np.argsort(texture, kind="stable")[-most:])]
+    return np.argsort(texture, kind="stable")
 
 
-CHOICES: dict[str, Callable[[Pixels, int, int], NDArray[np.int64]]] = {"spread": spread, "textured": textured}
+def overview_and_textured(pixels: Pixels, side: int, most: int) -> NDArray[np.int64]:
+    """The middle square of a picture, and after it its ``most`` - 1 most textured tiles; as `textured`."""
+    height, width = pixels.shape[:2]
+    shorter = min(height, width)
+    top, left = (height - shorter) // 2, (width - shorter) // 2
+    middle = np.array([(top, left, top + shorter, left + shorter)], np.int64)
+    return np.concatenate([middle, textured(pixels, side, most - 1)])
+
+
+CHOICES: dict[str, Callable[[Pixels, int, int], NDArray[np.int64]]] = {
+    "spread": spread,
+    "textured": textured,
+    OVERVIEW: overview_and_textured,
+}
+
+
+def look(pixels: Pixels, choice: str, side: int, most: int) -> tuple[NDArray[np.int64], Pixels]:
+    """Where a model looks at a picture, uint8 (H, W, 3), by one of `CHOICES`, and what it sees there.
+
+    Returns:
+        Boxes, int (n, 4), and tiles, uint8 (n, 3, ``side``, ``side``).
+    """
+    boxes = CHOICES[choice](pixels, side, most)
+    if choice != OVERVIEW:
+        return boxes, cut(pixels, boxes, side)
+    seen = overview(pixels, side).transpose(2, 0, 1)[None]
+    return boxes, np.concatenate([seen, cut(pixels, boxes[1:], side)])
+
+
+def overview(pixels: Pixels, side: int) -> Pixels:
+    """The middle square of a picture at ``side`` x ``side`` pixels, by Pillow's bicubic filter.
+
+    Args:
+        pixels: uint8 (H, W, 3); a smaller picture is enlarged.
+        side: of the result, pixels.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) != side:
+        scale = side / min(height, width)
+        size = max(side, round(width * scale)), max(side, round(height * scale))
+        # Powers of two are skipped by whole pixels first, twice as fast and hardly different.
+        image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        pixels = np.asarray(image)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def cut(pixels: Pixels, boxes: NDArray[np.int64], side: int) -> Pixels:
@@ -105,6 +180,8 @@ def sigmoid(logits: Any) -> NDArray[np.float64]:
 
 def in_words(side: int, most: int, join: str, choice: str = "spread") -> str:
     """How a picture is looked at, for reports."""
+    if choice == OVERVIEW:
+        return f"the picture at {side} px and its {most - 1} most textured native-scale tiles of {side} px"
     which = "" if choice == "spread" else f", the most {choice} ones"
     return f"at most {most} native-scale tiles of {side} px{which}, logits joined by {join}"
 

@@ -88,6 +88,8 @@ class Prediction:
         model_sha256: hex digest of the model file.
         boxes: the tiles judged, int, shape (n, 4): top, left, bottom, right in pixels.
         tile_probabilities: calibrated probability of each tile, shape (n,).
+        patch_probabilities: over the first box in equal patches, shape (p, p), their mean log-odds the
+            picture's; None of a model without an overview.
     """
 
     verdict: Verdict
@@ -102,16 +104,36 @@ class Prediction:
     model_sha256: str
     boxes: NDArray[np.int64]
     tile_probabilities: NDArray[np.float64]
+    patch_probabilities: Floats | None = None
 
     @property
     def heatmap(self) -> NDArray[np.float32]:
-        """Mean probability of the tiles over each pixel, shape (H, W); NaN where no tile looked."""
+        """Probability over each pixel, shape (H, W); NaN where the model did not look.
+
+        That of the patches where there are some, and otherwise the mean of the tiles that lie there.
+        """
+        if self.patch_probabilities is not None:
+            return self._over_patches(self.patch_probabilities)
         total = np.zeros((self.height, self.width), np.float32)
         count = np.zeros((self.height, self.width), np.uint8)
         for (top, left, bottom, right), value in zip(self.boxes, self.tile_probabilities, strict=True):
             total[top:bottom, left:right] += value
             count[top:bottom, left:right] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    def _over_patches(self, patches: Floats) -> NDArray[np.float32]:
+        """The patches' probabilities drawn bilinearly over the first box, NaN around it."""
+        top, left, bottom, right = self.boxes[0]
+        found = np.full((self.height, self.width), np.nan, np.float32)
+        rows, columns = (
+            np.clip((np.arange(length) + 0.5) * len(patches) / length - 0.5, 0, len(patches) - 1)
+            for length in (bottom - top, right - left)
+        )
+        across = np.array([np.interp(columns, np.arange(len(patches)), row) for row in patches])
+        down, share = np.floor(rows).astype(int), (rows % 1)[:, None]
+        below = np.minimum(down + 1, len(patches) - 1)
+        found[top:bottom, left:right] = across[down] * (1 - share) + across[below] * share
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +206,9 @@ class Card:
         most_tiles: tiles looked at per picture at the most.
         choice: where they are, if there are more: a name of `pixelkin.tiles.CHOICES`.
         join: how tile logits become one: a name of `pixelkin.tiles.JOINS`.
+        encoder: the frozen encoder whose tokens the graph reads beside the tiles: a name of
+            `pixelkin.models.ENCODERS`; empty for none.
+        encoder_sha256: hex digest of the encoder's file.
         temperature: what the joined logit is divided by before the sigmoid.
         real_below: probabilities below it are called real.
         generated_above: probabilities above it are called generated.
@@ -203,6 +228,8 @@ class Card:
     most_tiles: int = 16
     choice: str = "spread"
     join: str = "mean"
+    encoder: str = ""
+    encoder_sha256: str = ""
     temperature: float = 1.0
     real_below: float = 0.5
     generated_above: float = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,6 +48,9 @@ def train(
     values = read_recipe(recipe, reduced=reduced) if recipe else {}
     values |= {key: value for key, value in given.items() if value}
     values = override(values, settings or [])
+    if "system" in values:
+        typer.echo(_train_heads(values))
+        return
     configs = sweep.begin(values) if "sweep" in values else [build(TrainConfig, values)]
     for config in configs:
         to_go_on = f"--resume goes on from the last checkpoint in {config.out}, if there is one"
@@ -57,6 +60,19 @@ def train(
                 config, store, resume=resume, minutes=minutes, on_facts=on_facts, on_progress=on_progress
             )
         typer.echo(run)
+
+
+def _train_heads(values: dict[str, Any]) -> Path:
+    """Train heads on frozen features by the settings of a recipe; returns the run's folder."""
+    from pixelkin import show
+    from pixelkin.config import build
+    from pixelkin.lab.experts.fit import train as train_heads
+    from pixelkin.lab.experts.recipe import ExpertsConfig
+
+    config = build(ExpertsConfig, values)
+    to_go_on = "the same command goes on: features are kept as they are made"
+    with ends_at_once(to_go_on), show.extraction() as on_progress:
+        return train_heads(config, on_progress)
 
 
 def export(
@@ -75,6 +91,8 @@ def export(
     from pixelkin.measure import measured
 
     with laboratory("export"):
+        from pixelkin.lab.experts.export import export as write_heads
+        from pixelkin.lab.experts.fit import is_run
         from pixelkin.lab.export import ExportConfig
         from pixelkin.lab.export import export as write_model
         from pixelkin.lab.external import Store
@@ -83,7 +101,8 @@ def export(
     if report:
         values["measured"] = measured(report)
     store = Store(weights_dir, allow_random=allow_random)
-    made = write_model(run, out, build(ExportConfig, values), data, store)
+    config = build(ExportConfig, values)
+    made = write_heads(run, out, config) if is_run(run) else write_model(run, out, config, data, store)
     typer.echo(
         f"{out}: {made.name}, temperature {made.temperature:.3g}, real below {made.real_below:.3f}, "
         f"generated above {made.generated_above:.3f}"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelkin.tiles import JOINS, cut, overlapping_boxes, repeat_to
-from pixelkin.types import Picture, Pixels
+from pixelkin.tiles import JOINS, OVERVIEW, cut, of_each_tile, overlapping_boxes, overview, repeat_to
+from pixelkin.types import Card, Floats, Picture, Pixels
 
 if TYPE_CHECKING:
     from pixelkin.model import Model
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 FINEST = 16  # pixels: the least side of an occluded square
 MOST_TILES = 128  # that a map of overlapping tiles shows the model
 MOST_PASSES = 400  # tiles that an occlusion map shows it
+ENCODED_TILES, ENCODED_PASSES = (
+    24,
+    64,
+)  # the same where every tile goes through an encoder: twenty times the work
 BLUR = 5  # pixels: side of the box whose mean is a place's local content
 AT_ONCE = 32  # occluded tiles held in memory
 
@@ -44,7 +48,7 @@ class Occlusion:
     passes: int
 
 
-def tile_map(model: Model, picture: Picture, most: int = MOST_TILES) -> Map:
+def tile_map(model: Model, picture: Picture, most: int = 0) -> Map:
     """Mean log-odds of the tiles over each pixel, shape (H, W), from tiles that overlap by half.
 
     A finer map than `Prediction.heatmap`, which shows only the tiles the verdict is made of. Every
@@ -53,14 +57,20 @@ def tile_map(model: Model, picture: Picture, most: int = MOST_TILES) -> Map:
     Args:
         model: whose tiles.
         picture: of any size.
-        most: tiles at the most, 1 or more.
+        most: tiles at the most; 0 for `MOST_TILES`, or `ENCODED_TILES` of a model with an encoder.
     """
-    boxes = overlapping_boxes(picture.height, picture.width, model.card.tile, most)
+    card = model.card
+    most = most or (ENCODED_TILES if card.encoder else MOST_TILES)
+    boxes = overlapping_boxes(picture.height, picture.width, card.tile, most)
+    beside = model.logits(model.look(picture)[1][:1]) if card.join == OVERVIEW else None
     total = np.zeros((picture.height, picture.width), np.float64)
     count = np.zeros((picture.height, picture.width), np.uint16)
     for start in range(0, len(boxes), AT_ONCE):
         group = boxes[start : start + AT_ONCE]
-        logits = model.logits(cut(picture.pixels, group, model.card.tile)) / model.card.temperature
+        logits: Floats = model.logits(cut(picture.pixels, group, card.tile))
+        if beside is not None:
+            logits = of_each_tile(card.join, np.concatenate([beside, logits]))[1:]
+        logits = logits / card.temperature
         for (top, left, bottom, right), value in zip(group, logits, strict=True):
             total[top:bottom, left:right] += value
             count[top:bottom, left:right] += 1
@@ -68,7 +78,7 @@ def tile_map(model: Model, picture: Picture, most: int = MOST_TILES) -> Map:
     return seen.astype(np.float32)
 
 
-def occlusion_map(model: Model, picture: Picture, most: int = MOST_PASSES, seed: int = 0) -> Occlusion:
+def occlusion_map(model: Model, picture: Picture, most: int = 0, seed: int = 0) -> Occlusion:
     """How much each square of a picture adds to the log-odds that it was generated.
 
     Zeiler and Fergus 2014, for relations of pixels: a square is replaced by `neutral` content of its
@@ -78,22 +88,28 @@ def occlusion_map(model: Model, picture: Picture, most: int = MOST_PASSES, seed:
     Args:
         model: whose verdict.
         picture: of any size.
-        most: tiles that may be judged again at the most; at least as many as a verdict takes.
+        most: tiles that may be judged again at the most, and at least as many as a verdict takes; 0 for
+            `MOST_PASSES`, or `ENCODED_PASSES` of a model with an encoder.
         seed: of the order in which a square's residuals are laid down.
     """
     card = model.card
     boxes, tiles = model.look(picture)
     logits = model.logits(tiles)
     whole = float(JOINS[card.join](logits)) / card.temperature
-    side, squares = _squares(picture.height, picture.width, boxes, max(most, len(boxes)))
+    most = max(most or (ENCODED_PASSES if card.encoder else MOST_PASSES), len(boxes))
+    side, squares = _squares(picture.height, picture.width, boxes, most)
     rng = np.random.default_rng(seed)
     occluded = {square: neutral(picture.pixels, square, rng) for square in squares}
     pairs = [(square, tile) for square, tiles in squares.items() for tile in tiles]
     told: dict[Box, NDArray[np.float64]] = {square: logits.copy() for square in squares}
     for start in range(0, len(pairs), AT_ONCE):
         group = pairs[start : start + AT_ONCE]
-        shown = [_shown(picture.pixels, boxes[tile], square, occluded[square]) for square, tile in group]
-        hidden = np.stack([repeat_to(pixels, card.tile).transpose(2, 0, 1) for pixels in shown])
+        hidden = np.stack(
+            [
+                _tile(card, tile, _shown(picture.pixels, boxes[tile], square, occluded[square]))
+                for square, tile in group
+            ]
+        )
         for (square, tile), logit in zip(group, model.logits(hidden), strict=True):
             told[square][tile] = logit
     found = np.full((picture.height, picture.width), np.nan, np.float32)
@@ -127,6 +143,13 @@ def neutral(pixels: Pixels, square: Box, rng: np.random.Generator) -> Pixels:
     residual = (pixels[top:bottom, left:right] - local).reshape(-1, pixels.shape[2])
     reordered = rng.permutation(residual).reshape(local.shape)
     return np.rint(np.clip(local + reordered, 0, 255)).astype(np.uint8)
+
+
+def _tile(card: Card, place: int, pixels: Pixels) -> Pixels:
+    """What the model sees of a box's pixels, uint8 (3, side, side), ``place`` in its list of tiles."""
+    whole = card.choice == OVERVIEW and place == 0
+    shown = overview(pixels, card.tile) if whole else repeat_to(pixels, card.tile)
+    return shown.transpose(2, 0, 1)
 
 
 def _shown(pixels: Pixels, box: NDArray[np.int64], square: Box, content: Pixels) -> Pixels:

@@ -85,8 +85,11 @@ def explain(model: Model, picture: Picture, data: bytes = b"", name: str = "the 
         name: of the file, for the reader.
     """
     said = model.detect(picture)
-    with np.errstate(invalid="ignore"):  # NaN, where no tile looked, stays
-        heat = sigmoid(tile_map(model, picture)).astype(np.float32)
+    if said.patch_probabilities is not None:
+        heat = said.heatmap
+    else:
+        with np.errstate(invalid="ignore"):  # NaN, where no tile looked, stays
+            heat = sigmoid(tile_map(model, picture)).astype(np.float32)
     speaking_for, speaking_against = _strongest(said)
     middle = _middle(picture.pixels, WIDEST)
     spectrum = power_spectrum(middle) if min(middle.shape[:2]) >= LEAST else None
@@ -108,9 +111,11 @@ def explain(model: Model, picture: Picture, data: bytes = b"", name: str = "the 
 
 
 def _strongest(said: Prediction) -> tuple[list[Tile], list[Tile]]:
-    """The tiles furthest towards either side, at most half of them each."""
-    order = np.argsort(-said.tile_probabilities, kind="stable")
-    tiles = [Tile(_box(said.boxes[place]), float(said.tile_probabilities[place])) for place in order]
+    """The native tiles furthest towards either side, at most half of them each."""
+    native = slice(0 if said.patch_probabilities is None else 1, None)  # without the overview
+    boxes, probabilities = said.boxes[native], said.tile_probabilities[native]
+    order = np.argsort(-probabilities, kind="stable")
+    tiles = [Tile(_box(boxes[place]), float(probabilities[place])) for place in order]
     share = min(STRONGEST, (len(tiles) + 1) // 2)
     return tiles[:share], tiles[max(share, len(tiles) - STRONGEST) :][::-1]
 

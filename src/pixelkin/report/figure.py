@@ -99,7 +99,7 @@ def _maps(sheet: Sheet, explained: Explained) -> None:
     span = drawing.occlusion_span(explained)
     _panels(
         sheet,
-        (heat, "Heat map", words.HEAT.format(tile=explained.card.tile)),
+        (heat, "Heat map", words.heat_in_words(explained)),
         (hidden, "Occlusion", words.OCCLUSION.format(side=explained.occlusion.side, span=span)),
         frames=explained,
     )

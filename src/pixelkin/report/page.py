@@ -64,7 +64,7 @@ def _head(explained: Explained) -> str:
 def _views(explained: Explained) -> str:
     base = drawing.reduced(explained.picture.pixels, LONGEST)
     size = (base.shape[0], base.shape[1])
-    heat = words.HEAT.format(tile=explained.card.tile)
+    heat = words.heat_in_words(explained)
     span = drawing.occlusion_span(explained)
     hidden = words.OCCLUSION.format(side=explained.occlusion.side, span=span)
     whole = base.shape == explained.picture.pixels.shape

@@ -19,6 +19,10 @@ HEAT = (
     "How likely the model thinks each place generated: every pixel has the mean of the overlapping tiles of "
     "{tile} px that show it, and no colour where none does."
 )
+PATCHES = (
+    "How likely the model thinks each place generated: patches of the middle square, their mean the verdict; "
+    "no colour beside it."
+)
 OCCLUSION = (
     "What the verdict owes to each square of {side} px: the change in log-odds when its pixels keep their "
     "local mean and their detail is laid down in another order. Red speaks for generated, blue against; full "
@@ -62,11 +66,19 @@ def looked_at(explained: Explained) -> str:
     """How much of the picture the verdict is made of."""
     said = explained.prediction
     frames = f" The first of {said.frames} frames was judged." if said.frames > 1 else ""
-    tiles = "tile" if len(said.boxes) == 1 else "tiles"
-    return (
-        f"{said.width} x {said.height} pixels, {said.format}; {len(said.boxes)} {tiles} of "
-        f"{explained.card.tile} px at native scale, joined by {explained.card.join}.{frames}"
+    card, overview = explained.card, said.patch_probabilities is not None
+    native = len(said.boxes) - overview
+    tiles = f"{native} {'tile' if native == 1 else 'tiles'} of {card.tile} px at native scale"
+    seen = (
+        f"the middle square at {card.tile} px and {tiles}" if overview else f"{tiles}, joined by {card.join}"
     )
+    return f"{said.width} x {said.height} pixels, {said.format}; {seen}.{frames}"
+
+
+def heat_in_words(explained: Explained) -> str:
+    """What the heat map shows."""
+    overview = explained.prediction.patch_probabilities is not None
+    return PATCHES if overview else HEAT.format(tile=explained.card.tile)
 
 
 def card_lines(card: Card, sha256: str) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ from pixelkin.service.limits import Gate, Limits, Refusal, refusal_of
 from pixelkin.service.looking import Upload, Wanted
 from pixelkin.service.metrics import Measured, Metrics
 from pixelkin.service.uploads import KeyedRoute, UploadRoute, while_there
+from pixelkin.tiles import in_words
 
 PAGE = Path(__file__).parent / "page"
 ABOUT = f"""Says of pictures whether they were generated. {CAUTION}
@@ -94,9 +95,11 @@ async def detect_batch(request: Request, judge: Judging, files: Files) -> schema
 @keyed.get("/v1/models", responses={401: REFUSALS[401]})
 def models(request: Request, judge: Judging) -> schemas.Models:
     """The models that answer, and what the service takes."""
-    card = asdict(judge.model.card) | {"sha256": judge.model.sha256}
+    card = judge.model.card
+    seen = in_words(card.tile, card.most_tiles, card.join, card.choice)
+    facts = asdict(card) | {"sha256": judge.model.sha256, "looks_at": seen}
     limits = asdict(request.app.state.gate.limits) | {"formats": list(FORMATS)}
-    return schemas.Models(models=[schemas.ModelFacts(**card)], limits=schemas.Taken(**limits))
+    return schemas.Models(models=[schemas.ModelFacts(**facts)], limits=schemas.Taken(**limits))
 
 
 @keyed.get(

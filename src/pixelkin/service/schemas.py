@@ -94,6 +94,7 @@ class ModelFacts(BaseModel):
     licence: str
     tile: int = Field(description="Side of the squares it looks at, pixels.")
     most_tiles: int
+    looks_at: str = Field(description="What it sees of a picture, in words.")
     real_below: float = Field(description="Probabilities below it are called real.")
     generated_above: float = Field(description="Probabilities above it are called generated.")
     measured: dict[str, Any] = Field(description="Results by condition.")

@@ -82,7 +82,7 @@ function describe(card) {
   const about = {
     Model: `${card.name}, version ${card.version}`,
     "Trained on": card.trained_on,
-    "Looks at": `up to ${card.most_tiles} squares of ${card.tile} px at native scale`,
+    "Looks at": card.looks_at,
     Limits: card.limits,
     Licence: card.licence,
   };

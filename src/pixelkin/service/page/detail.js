@@ -134,7 +134,7 @@ export class Detail {
       element("span", {}, "real"), element("span", { class: "ramp", "aria-hidden": "true" }), element("span", {}, "generated"));
     return [frame,
       element("div", { class: "controls" }, element("label", { htmlFor: "strength" }, "Heat map"), slider, key),
-      element("p", { class: "quiet" }, "Each square is what the model makes of that part alone. Clear parts were not looked at.")];
+      element("p", { class: "quiet" }, "Colours tell what the model makes of each part. Clear parts were not looked at.")];
   }
 
   relation(item) {
