@@ -18,6 +18,7 @@ from PIL import Image
 
 from pixelkin.images import decode, encode, read
 from pixelkin.model import load
+from pixelkin.models import DEFAULT
 from pixelkin.types import Pixels
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("photo-*"))
@@ -72,18 +73,23 @@ def programs(folder: Path, rounds: int) -> dict[str, list[Program]]:
     return seen
 
 
-def inside(rounds: int, threads: int = 0, clock: Callable[[], float] = time.perf_counter) -> dict[str, Any]:
-    """Milliseconds of Pillow's decoding, of ours and of a verdict, in turns, inside one process.
+def inside(
+    rounds: int,
+    threads: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+    model: str = DEFAULT,
+) -> dict[str, Any]:
+    """Milliseconds of Pillow's decoding, of ours and of a verdict by ``model``, in turns, inside one process.
 
     Returns:
         ``pillow``, ``decode`` and ``verdict``, each a list over rounds; ``ratio``, the median of verdict
         over Pillow.
     """
-    data, model = photograph(SIDE, SIDE), load(threads=threads)
+    data, judging = photograph(SIDE, SIDE), load(model, threads=threads)
     calls: dict[str, Callable[[], Any]] = {
         "pillow": lambda: Image.open(io.BytesIO(data)).load(),
         "decode": lambda: decode(data),
-        "verdict": lambda: model.detect(data),
+        "verdict": lambda: judging.detect(data),
     }
     seen: dict[str, list[float]] = {name: [] for name in calls}
     for place in range(rounds + 2):
