@@ -39,7 +39,7 @@ def look(card: Card, pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
 
 
 def conclude(card: Card, logits: NDArray[np.float64]) -> Judgement:
-    """What the logits, shape (n,), or (n, k) of a model with an overview, of a picture's tiles say."""
+    """Judge a picture by its tiles' logits, shape (n,), or (n, k) of a model with an overview."""
     joined = float(JOINS[card.join](logits))
     probability = float(sigmoid(joined / card.temperature))
     return Judgement(verdict(card, probability), probability, float(sigmoid(joined)), joined)

@@ -113,7 +113,7 @@ class Model:
     def conclude(
         self, picture: Described, boxes: NDArray[np.int64], logits: NDArray[np.float64]
     ) -> Prediction:
-        """What the logits of the tiles at ``boxes``, as `logits` gives them, say of a picture."""
+        """Judge a picture by the logits of the tiles at ``boxes``, as `logits` gives them."""
         said = conclude(self.card, logits)
         return Prediction(
             verdict=said.verdict,

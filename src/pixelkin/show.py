@@ -108,22 +108,34 @@ def card_in_words(card: Paper, present: Mapping[str, bool], trained: str) -> Ite
     yield f"    {card.parameters:,} parameters; {needs}; {export}; {trained}"
 
 
+class _Lines:
+    """Lines of progress where there is no terminal: one every `QUIET` seconds, and one at the end."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def due(self, *, done: bool = False) -> bool:
+        """Whether one is to be written now; it then counts as written."""
+        if sys.stderr.isatty() or not (done or time.monotonic() - self._told > QUIET):
+            return False
+        self._told = time.monotonic()
+        return True
+
+
 @contextmanager
 def measuring() -> Iterator[dict[str, Callable[..., None]]]:
     """What an evaluation is to call: a progress bar for its stages, and words on what was found."""
     with _bar() as bar:
         tasks: dict[str, Any] = {}
         done: Counter[str] = Counter()
-        told = time.monotonic()
+        lines = _Lines()
 
         def on_image(stage: str, of: int) -> None:
-            nonlocal told
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=of, note="")
             bar.advance(tasks[stage])
             done[stage] += 1
-            if not sys.stderr.isatty() and time.monotonic() - told > QUIET:
-                told = time.monotonic()
+            if lines.due():
                 typer.echo(f"{stage}: {done[stage]} of {of}", err=True)
 
         yield {"on_facts": _tell_facts, "on_presence": _tell_presence, "on_image": on_image}
@@ -175,17 +187,14 @@ def training() -> Iterator[tuple[Callable[[DataFacts], None], Callable[[Progress
     """A progress bar with rate, time left and the last validation; lines now and then without a terminal."""
     with _bar() as bar:
         task = bar.add_task("training", total=None, note="", visible=False)
-        told = time.monotonic()
+        lines = _Lines()
 
         def on_progress(progress: Progress) -> None:
-            nonlocal told
             note = f"loss {progress.loss:.3f}, {progress.images_per_second:.0f} images/s"
             if progress.validation:
                 note += f", validation AUC {progress.validation['auc']:.3f}"
             bar.update(task, completed=progress.step, total=progress.steps, note=note, visible=True)
-            done = progress.step == progress.steps
-            if not sys.stderr.isatty() and (done or time.monotonic() - told > QUIET):
-                told = time.monotonic()
+            if lines.due(done=progress.step == progress.steps):
                 left = f"{progress.seconds_left / 60:.0f} min left"
                 typer.echo(f"step {progress.step} of {progress.steps}, {note}, {left}", err=True)
 
@@ -197,13 +206,11 @@ def extraction() -> Iterator[Callable[[int, int], None]]:
     """A progress bar of pictures whose features are extracted; lines now and then without a terminal."""
     with _bar() as bar:
         task = bar.add_task("extracting features", total=None, note="", visible=False)
-        told = time.monotonic()
+        lines = _Lines()
 
         def on_progress(done: int, total: int) -> None:
-            nonlocal told
             bar.update(task, completed=done, total=total, visible=True)
-            if not sys.stderr.isatty() and (done == total or time.monotonic() - told > QUIET):
-                told = time.monotonic()
+            if lines.due(done=done == total):
                 typer.echo(f"features of {done:,} of {total:,} pictures", err=True)
 
         yield on_progress

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 FINEST = 16  # pixels: the least side of an occluded square
 MOST_TILES = 128  # that a map of overlapping tiles shows the model
 MOST_PASSES = 400  # tiles that an occlusion map shows it
-ENCODED_TILES, ENCODED_PASSES = (
-    24,
-    64,
-)  # the same where every tile goes through an encoder: twenty times the work
+# The same where every tile goes through an encoder, which is twenty times the work.
+ENCODED_TILES, ENCODED_PASSES = 24, 64
 BLUR = 5  # pixels: side of the box whose mean is a place's local content
 AT_ONCE = 32  # occluded tiles held in memory
 
@@ -146,7 +144,7 @@ def neutral(pixels: Pixels, square: Box, rng: np.random.Generator) -> Pixels:
 
 
 def _tile(card: Card, place: int, pixels: Pixels) -> Pixels:
-    """What the model sees of a box's pixels, uint8 (3, side, side), ``place`` in its list of tiles."""
+    """The tile at index ``place`` that the model sees of a box's pixels, uint8 (3, side, side)."""
     whole = card.choice == OVERVIEW and place == 0
     shown = overview(pixels, card.tile) if whole else repeat_to(pixels, card.tile)
     return shown.transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""What happens to pictures that circulate: edits, surroundings, devices and codecs, for both labels alike.
+"""Degradations of pictures that circulate: edits, surroundings, devices, codecs, for both labels alike.
 
 `histories` resizes and compresses. Pictures that people ask about have gone further: they are thumbnails,
 screenshots of a chat, re-photographed screens, captioned, bordered, grey, sharpened by a phone. `circulated`

@@ -16,7 +16,7 @@ COMMENT = 37510  # EXIF's UserComment
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What lies in a file beside its pixels; empty where there is nothing, or nothing readable.
+    """Metadata that lies in a file beside its pixels; empty where there is nothing, or nothing readable.
 
     Attributes:
         texts: keyword and text of a PNG's text chunks, in their order.
@@ -46,7 +46,7 @@ class Carried:
 
 
 def read_carried(data: bytes) -> Carried:
-    """What a file carries beside its pixels; never raises."""
+    """Read what a file carries beside its pixels; never raises."""
     if data.startswith(PNG):
         return _of_png(data)
     try:

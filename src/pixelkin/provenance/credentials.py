@@ -22,7 +22,7 @@ OF_BING = b"AI Generated Image"  # its older manifests state no source type
 
 
 def read_credentials(data: bytes) -> Settings | None:
-    """What an unchecked C2PA manifest says; None where there is none."""
+    """Statements of an unchecked C2PA manifest; None where there is none."""
     box = manifest_box(data)
     if b"c2pa" not in box:
         return None

@@ -22,7 +22,7 @@ SEARCHED = 100_000  # characters of a text
 
 
 def declared(data: bytes, name: str = "", carried: Carried | None = None) -> list[Settings]:
-    """What a file's generators say, settings before marks; empty where none says anything.
+    """Statements of a file's generators, settings before marks; empty where none says anything.
 
     Nothing is verified: anybody can write such settings, or take them from another file.
 

@@ -125,7 +125,7 @@ def _saving_nodes(nodes: Nodes, name: str) -> list[str]:
 
 
 def _prefix(nodes: Nodes, key: str) -> str:
-    """What names begin with of files that a node saves; empty where it depends on more."""
+    """The beginning of the names of files that a node saves; empty where it depends on more."""
     prefix = str(nodes[key]["inputs"].get("filename_prefix", "")).replace("\\", "/")
     prefix = prefix.rsplit("/", 1)[-1].lower()
     return "" if "%" in prefix else prefix

@@ -119,7 +119,7 @@ def _table(dropped: Iterable[Dropped]) -> str:
 
 
 def _summary(new: Sequence[Entry], found: Assembled) -> str:
-    """What came in and what was dropped, for people."""
+    """Counts of new and of dropped images, for people."""
     images = Counter((entry.split, entry.label) for entry in new)
     sources = defaultdict(set)
     for entry in new:

@@ -26,7 +26,7 @@ GENERATED = PROGRAMS | {"midjourney", "grok", "c2pa-ai", "composite-ai", "iptc-a
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to assemble, and by which bounds.
+    """Settings of an assembly: its parts and bounds.
 
     Attributes:
         rows: tables of candidates, in order of precedence.

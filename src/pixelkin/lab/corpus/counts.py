@@ -138,7 +138,7 @@ def maker_of(camera: str) -> str:
 
 
 def evidence_of(entry: Entry) -> str:
-    """What kind of evidence a row states: the first mark, or the first of the usual words in it."""
+    """The kind of evidence that a row states: the first mark, or the first of the usual words in it."""
     text = entry.evidence.lower()
     first = re.split(r"[+\s:;,]", text, maxsplit=1)[0]
     if first in MARKS:

@@ -31,7 +31,7 @@ def read_described(file: Path) -> Rows:
 
 
 def read_stated(files: Iterable[Path]) -> dict[tuple[str, str], dict[str, str]]:
-    """What the tables of those who looked at the images state, by repository in lower case and source.
+    """Statements of those who looked at the images, by repository in lower case and source.
 
     Raises:
         DataError: a file cannot be read or lacks a column.
@@ -81,7 +81,7 @@ def _row(
 
 
 def _told(entry: Entry, stated: Mapping[tuple[str, str], Mapping[str, str]]) -> Mapping[str, str]:
-    """What was stated of an entry's source, whose name may have been made longer since."""
+    """The statement about an entry's source, whose name may have been made longer since."""
     owner = re.sub(r"[^a-z0-9]+", "", entry.repository.partition("/")[0].lower())
     shorter = re.sub(rf"_{owner}(_\d+)?$", "", entry.source)
     repository = entry.repository.lower()

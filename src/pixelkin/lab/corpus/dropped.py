@@ -1,4 +1,4 @@
-"""What did not enter the corpus, counted by reason: seen by eye on contact sheets, or found by a program."""
+"""Images that did not enter the corpus, by reason: dropped by eye on contact sheets, or by program."""
 
 from __future__ import annotations
 

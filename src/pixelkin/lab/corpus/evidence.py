@@ -162,7 +162,7 @@ def marks_of(
 
 
 def camera_flags(data: bytes, facts: Facts, exif: Mapping[int, Any]) -> list[str]:
-    """What was done to a photograph since its camera wrote it, as far as its file tells."""
+    """Changes to a photograph since its camera wrote it, as far as its file tells."""
     start = data[:SEARCHED]
     flags = []
     if EDITORS.search(clean(exif.get(SOFTWARE, ""), 200)) or any(block in start for block in ADOBE):

@@ -21,7 +21,7 @@ LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a file states of itself; numbers are 0 and texts empty where it does not.
+    """Facts that a file states of itself; numbers are 0 and texts empty where it does not.
 
     Attributes:
         width: pixels, as stored.

@@ -112,7 +112,7 @@ def _dropped(file: Path) -> Table:
 
 
 def _probes(file: Path) -> str:
-    """What the probes reach on each split, and sources that stand out."""
+    """Results of the probes on each split, and sources that stand out."""
     splits = read_probes(file)
     rows = [
         (split, f"{found['images']:,}", *(f"{found['auc'][name]:.2f}" for name in PROBES))

@@ -36,7 +36,7 @@ PROBES = ("file facts", "standardised")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What both probes reach on one split.
+    """Results of both probes on one split.
 
     Attributes:
         images: that were looked at.

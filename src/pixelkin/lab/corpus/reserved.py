@@ -1,4 +1,4 @@
-"""What is kept for judging: repositories and blobs that no row may name, known by digests only."""
+"""Repositories and blobs kept for judging, which no row may name, known by digests only."""
 
 from __future__ import annotations
 

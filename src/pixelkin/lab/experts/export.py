@@ -22,7 +22,7 @@ from pixelkin.data import at_most, find_samples, picture_of
 from pixelkin.errors import DataError, ParityError
 from pixelkin.files import write_atomically
 from pixelkin.lab.calibrate import Calibration, fit_temperature
-from pixelkin.lab.experts.features import SIDE, STORED, extract, features_of
+from pixelkin.lab.experts.features import SIDE, STORED, features_of
 from pixelkin.lab.experts.fit import BEST, Trained, extractor_of, head_configs, load_run, logits_of
 from pixelkin.lab.experts.networks import TRACES, trunk_graph
 from pixelkin.lab.experts.recipe import SYSTEM, HeadConfig
@@ -41,11 +41,8 @@ PATCHES = (SIDE // 16) ** 2  # of the encoder's 16 pixels
 LARGE = 10_000  # numbers of a constant that is kept in 16 bits
 TOLERANCE = 2e-2  # of a logit: features are kept in 16 bits
 PARITY_PICTURES = 8
-CONDITIONS = (
-    "",
-    "jpeg:75",
-    "resize:0.75,jpeg:80,jpeg:70",
-)  # that thresholds hold on: as stored, JPEG, the web
+# Thresholds hold over pictures as stored, after JPEG and after the web chain.
+CONDITIONS = ("", "jpeg:75", "resize:0.75,jpeg:80,jpeg:70")
 MISSED = 0.05  # share of generated pictures that may be called real
 
 
@@ -112,10 +109,8 @@ def _both_ways(
     graph: bytes, card: Card, trained: Trained, root: Path, samples: Sequence[Sample]
 ) -> tuple[list[float], Floats]:
     """Logits of an overview and one native tile, by the file and by the heads on extracted features."""
-    extractor, cache = extractor_of(trained.config, (STORED,)), Path(trained.config.cache)
-    for _ in extract(root, samples, extractor, cache):
-        pass
-    features = features_of(root, samples, extractor, cache)
+    extractor = extractor_of(trained.config, (STORED,))
+    features = features_of(root, samples, extractor, Path(trained.config.cache))
     model = Model(with_card(graph, dataclasses.replace(card, most_tiles=2)))
     pictures = [picture_of(root, sample) for sample in features.samples]
     wanted = trained.joined(logits_of(trained, features))[:, 0]
@@ -161,7 +156,7 @@ class Joined(nn.Module):
     def forward(
         self, class_tokens: Tensor, mean_tokens: Tensor, patch_tokens: Tensor, traces: Tensor
     ) -> Tensor:
-        """What each tile says as an overview, as a native tile, and of its patches: (n, 2 + patches)."""
+        """Logits of each tile as an overview, as a native tile, and of its patches: (n, 2 + patches)."""
         tokens = {"class": class_tokens, "mean": mean_tokens}
         overview = self.weights["overview"] * self._of("overview", tokens) + self.weights["bias"]
         native = self.weights["native"] * self._of("native", tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from pixelkin import degrade, tiles
-from pixelkin.data import picture_of
+from pixelkin.data import bytes_of, picture_of
 from pixelkin.errors import ImageError
 from pixelkin.files import write_atomically
 from pixelkin.lab.circulation import Circulation, circulated
@@ -77,7 +77,7 @@ class Extractor:
 
         Returns:
             ``class`` and ``mean``, float16 (views, 2, blocks, channels), of the overview and of the most
-            textured tile; ``traces``, float32 (views, `NATIVE`, channels); ``sha256``, uint8 (32,).
+            textured tile; ``traces``, float32 (views, `NATIVE`, channels).
         """
         try:
             picture = picture_of(root, sample)
@@ -96,7 +96,6 @@ class Extractor:
             "class": np.stack([found[0] for found in tokens]).astype(np.float16),
             "mean": np.stack([found[1] for found in tokens]).astype(np.float16),
             "traces": np.stack(native).astype(np.float32),
-            "sha256": np.frombuffer(bytes.fromhex(picture.sha256), np.uint8),
         }
 
     def _files(self) -> tuple[Path, ...]:
@@ -168,7 +167,7 @@ class Cache:
 
     Attributes:
         folder: of these features.
-        places: file and row of each picture, by its path and size as found.
+        places: file and row of each picture, by its name (`name_of`).
     """
 
     folder: Path
@@ -176,7 +175,7 @@ class Cache:
 
     @classmethod
     def open(cls, folder: Path, extractor: Extractor) -> Cache:
-        """What was kept before, below a folder of caches."""
+        """Open what was kept before, below a folder of caches."""
         cache = cls(folder / extractor.key)
         for file in sorted(cache.folder.glob("*.safetensors")):
             with safe_open(file, "numpy") as opened:
@@ -226,8 +225,12 @@ def extract(
         folder: of caches.
         workers: processes; 0 for this one.
     """
-    cache = Cache.open(folder, extractor)
-    named = [(name_of(root, sample), sample) for sample in samples]
+    yield from _extracted(root, _named(root, samples), extractor, Cache.open(folder, extractor), workers)
+
+
+def _extracted(
+    root: Path, named: Sequence[tuple[str, Sample]], extractor: Extractor, cache: Cache, workers: int
+) -> Iterator[int]:
     lacking = [(name, sample) for name, sample in named if name not in cache.places]
     done = len(named) - len(lacking)
     yield done
@@ -244,15 +247,38 @@ def extract(
         yield done
 
 
-def features_of(root: Path, samples: Sequence[Sample], extractor: Extractor, folder: Path) -> Features:
-    """The kept features of those samples that have some."""
-    return Cache.open(folder, extractor).read([(name_of(root, sample), sample) for sample in samples])
+def features_of(
+    root: Path,
+    samples: Sequence[Sample],
+    extractor: Extractor,
+    folder: Path,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> Features:
+    """Features of all samples that can be read, out of the cache, what it lacks extracted first.
+
+    Args:
+        root: as `extract` takes it, and so the next three.
+        samples: labelled pictures.
+        extractor: of features.
+        folder: of caches.
+        workers: processes; 0 for this one.
+        on_progress: told the pictures that are done, and of how many.
+    """
+    cache, named = Cache.open(folder, extractor), _named(root, samples)
+    for done in _extracted(root, named, extractor, cache, workers):
+        on_progress(done, len(named))
+    return cache.read(named)
 
 
 def name_of(root: Path, sample: Sample) -> str:
-    """What a picture is kept by: its file's digest, so that no folder or name matters."""
-    if sample.member is not None:
-        with (root / sample.member.archive).open("rb") as archive:
-            archive.seek(sample.member.offset)
-            return hashlib.sha256(archive.read(sample.member.size)).hexdigest()
-    return hashlib.sha256((root / sample.path).read_bytes()).hexdigest()
+    """The name that a picture is kept by: its file's digest, so that no folder matters.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    return hashlib.sha256(bytes_of(root, sample)).hexdigest()
+
+
+def _named(root: Path, samples: Sequence[Sample]) -> list[tuple[str, Sample]]:
+    return [(name_of(root, sample), sample) for sample in samples]

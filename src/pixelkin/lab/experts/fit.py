@@ -16,7 +16,7 @@ from pixelkin.config import build
 from pixelkin.data import at_most, find_samples
 from pixelkin.errors import DataError, RunError, WeightsError
 from pixelkin.lab.circulation import Circulation
-from pixelkin.lab.experts.features import CIRCULATED, STORED, Extractor, Features, extract, features_of
+from pixelkin.lab.experts.features import CIRCULATED, STORED, Extractor, Features, features_of
 from pixelkin.lab.experts.heads import (
     Ensemble,
     Head,
@@ -41,7 +41,7 @@ OVERVIEW_VIEW, NATIVE_VIEW = 0, 1  # in the features of a view
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a run has learnt.
+    """Heads and their weights, as a run has learnt them.
 
     Attributes:
         config: its recipe.
@@ -61,14 +61,14 @@ class Trained:
 
 
 def extractor_of(config: ExpertsConfig, views: tuple[str, ...] = ()) -> Extractor:
-    """What extracts a recipe's training features, or those of other ``views``."""
+    """The extractor of a recipe's training features, or of those of other ``views``."""
     drawn = (STORED, *(f"{CIRCULATED}:{place}" for place in range(1, config.views + 1)))
     circulation = Circulation(config.circulation, config.degradations)
     return Extractor(networks(config.encoder, Path(config.cache)), views or drawn, circulation)
 
 
 def head_input(features: Features, name: str, config: HeadConfig) -> Floats:
-    """What a head reads, shape (n, views, layers, channels): tokens, or traces of the most textured tile."""
+    """A head's input, shape (n, views, layers, channels): tokens, or traces of the most textured tile."""
     if name == "traces":
         return features.traces[:, :, :1]
     view = NATIVE_VIEW if name == "native" else OVERVIEW_VIEW
@@ -119,11 +119,8 @@ def train(config: ExpertsConfig, on_progress: Callable[[int, int], None] = lambd
     root = Path(config.data)
     labelled = [sample for sample in find_samples(root) if sample.label is not None]
     samples = at_most(labelled, config.most)
-    extractor = extractor_of(config)
     cache = Path(config.cache)
-    for done in extract(root, samples, extractor, cache, config.workers):
-        on_progress(done, len(samples))
-    features = features_of(root, samples, extractor, cache)
+    features = features_of(root, samples, extractor_of(config), cache, config.workers, on_progress)
     if set(features.labels) != {0, 1}:
         raise DataError(f"{root}: both labels are needed, and too few pictures can be read")
     trained = fit(features, config)
@@ -200,7 +197,7 @@ def _logistic(inputs: Floats, labels: NDArray[np.int64], shares: Floats) -> list
 
 
 def save_run(out: Path, trained: Trained) -> None:
-    """Write what a run has learnt into its folder."""
+    """Write heads and weights into a run's folder."""
     tensors: Tensors = {}
     for name, head in trained.heads.items():
         tensors |= {f"{name}.{key}": value for key, value in head.state_dict().items()}
@@ -217,7 +214,7 @@ def is_run(folder: Path) -> bool:
 
 
 def load_run(folder: Path) -> Trained:
-    """What a run has learnt.
+    """Load the heads of a run.
 
     Raises:
         RunError: the folder holds no such run.

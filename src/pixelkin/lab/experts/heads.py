@@ -20,7 +20,42 @@ PREDICTED = 512  # pictures at once
 SCALED_ON = 8192  # feature vectors whose mean and deviation are taken
 
 
-class LayerHead(nn.Module):
+class Head(nn.Module):
+    """A head on standardised tokens.
+
+    Args:
+        layers: tokens of a picture.
+        channels: numbers of a token.
+        config: dropout of the inputs.
+
+    Attributes:
+        mean: of each number of each token over the training pictures, shape (layers, channels).
+        deviation: likewise.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, layers: int, channels: int, config: HeadConfig) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(layers, channels))
+        self.register_buffer("deviation", torch.ones(layers, channels))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def standardised(self, tokens: Tensor) -> Tensor:
+        """Tokens less their mean and over their deviation, some of them dropped in training."""
+        dropped: Tensor = self.dropout((tokens - self.mean) / self.deviation)
+        return dropped
+
+    def standardise_by(self, features: Floats) -> None:
+        """Take mean and deviation from features of shape (n, views, layers, channels)."""
+        flat = features.reshape(-1, *features.shape[2:])
+        some = flat[:: max(1, len(flat) // SCALED_ON)].astype(np.float32)
+        self.mean.copy_(torch.from_numpy(some.mean(0)))
+        self.deviation.copy_(torch.from_numpy(some.std(0) + 1e-3))
+
+
+class LayerHead(Head):
     """Tokens of several layers to one logit.
 
     Each layer's token is standardised and projected by a matrix of its own; the projections are averaged by
@@ -33,18 +68,12 @@ class LayerHead(nn.Module):
         config: width and dropout.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, layers: int, channels: int, config: HeadConfig) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(layers, channels))
-        self.register_buffer("deviation", torch.ones(layers, channels))
+        super().__init__(layers, channels, config)
         width = config.width
         self.projection = nn.Parameter(torch.randn(layers, channels, width) / channels**0.5)
         self.bias = nn.Parameter(torch.zeros(layers, width))
         self.weights = nn.Parameter(torch.zeros(layers, width))
-        self.dropout = nn.Dropout(config.dropout)
         self.perceptron = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, width),
@@ -55,14 +84,14 @@ class LayerHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits, shape (B,), of float32 tokens of shape (B, layers, channels)."""
-        scaled = self.dropout((tokens - self.mean) / self.deviation)
-        projected = F.gelu(torch.einsum("blc,lcw->blw", scaled, self.projection) + self.bias)
+        seen = self.standardised(tokens)
+        projected = F.gelu(torch.einsum("blc,lcw->blw", seen, self.projection) + self.bias)
         mixed = (projected * torch.softmax(self.weights, 0)).sum(1)
         logits: Tensor = self.perceptron(mixed).squeeze(-1)
         return logits
 
 
-class PatchHead(nn.Module):
+class PatchHead(Head):
     """One linear layer on standardised tokens of several layers.
 
     Of the mean over a picture's patches it gives the mean of what it gives of each patch, so that a head
@@ -74,24 +103,14 @@ class PatchHead(nn.Module):
         config: dropout of the inputs.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, layers: int, channels: int, config: HeadConfig) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(layers, channels))
-        self.register_buffer("deviation", torch.ones(layers, channels))
+        super().__init__(layers, channels, config)
         self.weight = nn.Parameter(torch.zeros(layers, channels))
         self.bias = nn.Parameter(torch.zeros(()))
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits, shape (...,), of float32 tokens of shape (..., layers, channels)."""
-        scaled = self.dropout((tokens - self.mean) / self.deviation)
-        return (scaled * self.weight).sum((-2, -1)) + self.bias
-
-
-Head = LayerHead | PatchHead
+        return (self.standardised(tokens) * self.weight).sum((-2, -1)) + self.bias
 
 
 class Ensemble(nn.Module):
@@ -175,7 +194,7 @@ def _trained(
     rng: np.random.Generator,
 ) -> Head:
     count, views = features.shape[:2]
-    _standardise(head, features)
+    head.standardise_by(features)
     matrices = [p for p in head.parameters() if p.ndim > 1]
     others = [p for p in head.parameters() if p.ndim <= 1]
     groups = [
@@ -232,10 +251,3 @@ def of_traces(width: int, config: HeadConfig) -> HeadConfig:
 def of_patches(config: HeadConfig) -> HeadConfig:
     """The settings of a head of patches: linear, on mean tokens alone, one seed."""
     return replace(config, tokens=("mean",), seeds=1)
-
-
-def _standardise(head: Head, features: Floats) -> None:
-    flat = features.reshape(-1, *features.shape[2:])
-    some = flat[:: max(1, len(flat) // SCALED_ON)].astype(np.float32)
-    head.mean.copy_(torch.from_numpy(some.mean(0)))
-    head.deviation.copy_(torch.from_numpy(some.std(0) + 1e-3))
